@@ -1,0 +1,105 @@
+"""The assembled configuration as frozen values: what the rest of the core reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from ziggurat.backend import BackendType, Role, Timeouts
+
+__all__ = ["Limit", "Provider", "Retry", "StackConfig", "TierConfig"]
+
+
+@frozen
+class Retry:
+    """How often a retryable failure is tried again.
+
+    Attributes:
+        attempts: Calls in all, 1 for no retry.
+        max_wait: Longest pause between two calls, seconds.
+    """
+
+    attempts: int = 3
+    max_wait: float = 5.0
+
+
+@frozen
+class Limit:
+    """How much a tier is asked at once.
+
+    Attributes:
+        concurrency: Calls under way at one time, None for no limit.
+        rate: Calls a second, None for no limit.
+    """
+
+    concurrency: int | None = None
+    rate: float | None = None
+
+
+@frozen
+class Provider:
+    """Which distribution offers a backend.
+
+    Attributes:
+        name: Entry-point name, such as "memory".
+        distribution: Distribution name, such as "ziggurat-memory".
+        version: Version of that distribution.
+    """
+
+    name: str
+    distribution: str
+    version: str
+
+
+@frozen
+class TierConfig:
+    """One tier, checked: everything needed to make it.
+
+    Attributes:
+        name: Unique in the stack.
+        provider: Where its backend comes from.
+        type: The backend's description.
+        role: Given, or derived from the backend's nature.
+        options: An instance of the backend's own options class.
+        capacity: Bytes of payload, None for no limit (never None for a cache).
+        probe: May be asked for blobs that the catalog does not list there.
+        publish: The user's word that a public backend may receive content.
+        trusted: The user's word that its bytes need no proof.
+        retry, limit, timeouts: How it is called.
+        breaker: Consecutive failures after which the tier is left alone for a while, 0 for never.
+    """
+
+    name: str
+    provider: Provider
+    type: BackendType
+    role: Role
+    options: Any
+    capacity: int | None = None
+    probe: bool = True
+    publish: bool = False
+    trusted: bool = False
+    retry: Retry = Retry()
+    limit: Limit = Limit()
+    timeouts: Timeouts = Timeouts()
+    breaker: int = 0
+
+
+@frozen
+class StackConfig:
+    """A whole stack, hottest tier first.
+
+    Attributes:
+        tiers: Enabled tiers in file order.
+        path: Folder of the catalog and the spool.
+        min_copies: Store copies that make a put durable.
+        profile: Name of the CID profile that puts use.
+        origin: The file it came from, None for a mapping or the packaged default.
+    """
+
+    tiers: tuple[TierConfig, ...]
+    path: Path
+    min_copies: int = 1
+    profile: str = "unixfs-v1-2025"
+    origin: Path | None = None
