@@ -1,0 +1,144 @@
+"""One SQLite file, many threads and processes: own read connections, one writer with group commit.
+
+The catalog and the disk backend share it, so that there is one way to open a database (WAL, busy time-out,
+checks) and one way to commit. apsw brings its own SQLite: the system's may carry the WAL-reset bug of
+3.7.0-3.51.2.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["Database", "Execute"]
+
+T = TypeVar("T")
+Execute = Callable[..., Any]
+
+_BUSY_MS = 30_000
+
+
+class _Work(Generic[T]):
+    """One piece of writing that waits for its turn in a batch."""
+
+    __slots__ = ("call", "done", "error", "result")
+
+    def __init__(self, call: Callable[[apsw.Connection], T]) -> None:
+        self.call = call
+        self.done = False
+        self.error: BaseException | None = None
+        self.result: T | None = None
+
+
+class Database:
+    """A WAL database that threads read in parallel and write in groups.
+
+    Errors are apsw's own: the owner of the database translates them.
+
+    Args:
+        path: The file; its folder exists.
+        durable: True to sync each commit (what `write` returned survives a power cut).
+        mmap: Bytes of the file to map into memory for reading, 0 for none.
+    """
+
+    def __init__(self, path: Path, *, durable: bool, mmap: int = 0) -> None:
+        self.path, self._durable, self._mmap = path, durable, mmap
+        self._pid = os.getpid()
+        self._local = threading.local()
+        self._all: list[apsw.Connection] = []
+        self._all_lock = threading.Lock()
+        self._closed = False
+        self._queue: list[_Work[Any]] = []
+        self._turn = threading.Lock()
+        self._writer = self._connect()
+
+    def _connect(self) -> apsw.Connection:
+        import apsw
+
+        if self._closed or os.getpid() != self._pid:
+            why = "is closed" if self._closed else "was opened before a fork; open it again in this process"
+            raise RuntimeError(f"database {self.path} {why}")
+        connection = apsw.Connection(str(self.path))
+        connection.set_busy_timeout(_BUSY_MS)
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", 2 if self._durable else 0)
+        if self._mmap:
+            connection.pragma("mmap_size", self._mmap)
+        with self._all_lock:
+            self._all.append(connection)
+        return connection
+
+    @property
+    def execute(self) -> Execute:
+        """The calling thread's read cursor: ``execute(sql, bindings)``, one statement a call.
+
+        The cursor is reused, so take what it yields before the next call of the same thread.
+        """
+        try:
+            return cast("Execute", self._local.execute)
+        except AttributeError:
+            connection = self._connect()
+            self._local.connection = connection
+            self._local.execute = connection.cursor().execute
+            return cast("Execute", self._local.execute)
+
+    def write(self, call: Callable[[apsw.Connection], T]) -> T:
+        """Run `call` in a write transaction, shared with whoever else is waiting, and commit it.
+
+        Each call has a savepoint of its own: one that raises is undone alone.
+
+        Args:
+            call: Gets the writing connection; must not commit, and must not call `write`.
+
+        Returns:
+            What `call` returned, once it is committed (and synced, when durable).
+        """
+        work = _Work(call)
+        self._queue.append(work)
+        with self._turn:
+            if not work.done:
+                if self._closed or os.getpid() != self._pid:
+                    raise RuntimeError(f"database {self.path} is closed")
+                batch, self._queue = self._queue, []
+                self._commit(batch)
+        if work.error is not None:
+            raise work.error
+        return cast("T", work.result)
+
+    def _commit(self, batch: list[_Work[Any]]) -> None:
+        connection = self._writer
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for work in batch:
+                connection.execute("SAVEPOINT work")
+                try:
+                    work.result = work.call(connection)
+                except BaseException as error:  # noqa: BLE001 - handed to the caller it belongs to
+                    work.error = error
+                    connection.execute("ROLLBACK TO work")
+                connection.execute("RELEASE work")
+            connection.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - nothing of the batch is committed: all are told
+            for work in batch:
+                work.error = work.error or error
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        finally:
+            for work in batch:
+                work.done = True
+
+    def close(self) -> None:
+        """Close every connection; harmless when repeated, and in a forked child."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        with self._turn, self._all_lock:
+            self._closed = True
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
