@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -54,7 +55,7 @@ class Database:
         self._all: list[apsw.Connection] = []
         self._all_lock = threading.Lock()
         self._closed = False
-        self._queue: list[_Work[Any]] = []
+        self._queue: deque[_Work[Any]] = deque()
         self._turn = threading.Lock()
         self._writer = self._connect()
 
@@ -105,8 +106,7 @@ class Database:
             if not work.done:
                 if self._closed or os.getpid() != self._pid:
                     raise RuntimeError(f"database {self.path} is closed")
-                batch, self._queue = self._queue, []
-                self._commit(batch)
+                self._commit([self._queue.popleft() for _ in range(len(self._queue))])
         if work.error is not None:
             raise work.error
         return cast("T", work.result)
