@@ -13,15 +13,13 @@ import difflib
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from attrs import field, frozen, has
 
 from ziggurat.backend import CONTRACT, BackendType, Capabilities
 from ziggurat.errors import ContractMismatch, PluginConflict, PluginError, UnknownBackend
-
-if TYPE_CHECKING:
-    from importlib_metadata import Distribution
 
 __all__ = ["BACKENDS", "COMMANDS", "Provider", "Registry"]
 
@@ -98,7 +96,7 @@ class Registry:
         """
         registry = cls(group)
         registry._offers = tuple(
-            _Offer(Provider(name, distribution, version), name, lambda plugin=plugin: plugin)
+            _Offer(Provider(name, distribution, version), name, partial(_same, plugin))
             for name, plugin in sorted(plugins.items())
         )
         return registry
@@ -228,6 +226,10 @@ class Registry:
             ) from error
 
 
+def _same(plugin: Any) -> Any:
+    return plugin
+
+
 def _discover(group: str) -> Iterable[_Offer]:
     from importlib_metadata import distributions
 
@@ -242,7 +244,7 @@ def _discover(group: str) -> Iterable[_Offer]:
         yield from offers
 
 
-def _offers(distribution: Distribution, group: str, seen: set[str]) -> list[_Offer]:
+def _offers(distribution: Any, group: str, seen: set[str]) -> list[_Offer]:
     points = [point for point in distribution.entry_points if point.group == group]
     if not points:
         return []
