@@ -90,7 +90,18 @@ def test_the_shim_hands_on_what_is_named_in_the_order_in_which_it_is_named(names
     )
     hooks = bound(scope["Some"]())
     assert hooks.get("k", "r", "n") == expected
+    assert hooks.get_whole("k") == tuple(part if part == "k" else None for part in expected)
     assert hooks.get_names_note is ("note" in names)
+
+
+def test_a_get_that_names_the_key_alone_is_itself_the_hit_path():
+    class Keyed(Minimal):
+        @hookimpl
+        def get(self, key):
+            return None
+
+    plugin = Keyed()
+    assert bound(plugin).get_whole == plugin.get
 
 
 def test_every_hook_is_resolved_with_its_own_arguments():

@@ -32,11 +32,14 @@ class Hooks:
 
     Attributes:
         plugin: The object that they belong to.
+        get_whole: `get` without range and note, for the hit path of a cache: where `get` names the key alone
+            it is that method itself.
         get_names_note: `get` names the note, so it is worth looking up.
     """
 
     plugin: object
     get: Callable[[str, ByteRange | None, bytes | None], Content | None]
+    get_whole: Callable[[str], Content | None]
     has: Callable[[str], bool]
     stat: Callable[[str], Stat | None]
     put: Callable[[str, Content, Info | None], Stat] | None = None
@@ -88,7 +91,12 @@ class _Binding:
             self.fail("its factory returned a class; return an instance")
         found = self.implementations()
         resolved = {name: _resolve(impl, _ARGUMENTS[name]) for name, impl in found.items()}
-        return Hooks(plugin=self.plugin, get_names_note="note" in found["get"].argnames, **resolved)
+        return Hooks(
+            plugin=self.plugin,
+            get_whole=_resolve_whole(found["get"]),
+            get_names_note="note" in found["get"].argnames,
+            **resolved,
+        )
 
     def implementations(self) -> dict[str, pluggy.HookImpl]:
         manager = pluggy.PluginManager(PROJECT)
@@ -210,6 +218,15 @@ def _resolve(impl: pluggy.HookImpl, spec: tuple[str, ...]) -> Callable[..., Any]
                 return lambda first, _second: function(first)
     positions = tuple(spec.index(argument) for argument in named)
     return lambda *given: function(*[given[position] for position in positions])
+
+
+def _resolve_whole(impl: pluggy.HookImpl) -> Callable[[str], Any]:
+    """`get` of the whole with the key as its only argument."""
+    function: Callable[..., Any] = impl.function
+    if tuple(impl.argnames) == ("key",):
+        return function
+    resolved = _resolve(impl, _ARGUMENTS["get"])
+    return lambda key: resolved(key, None, None)
 
 
 def _required_keywords(function: Callable[..., Any]) -> list[str]:
