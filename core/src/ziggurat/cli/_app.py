@@ -113,9 +113,9 @@ def _run(args: list[str], session: Session) -> int:
             error.show()
             return Exit.USAGE
         session.json = session.json or "--json" in args
+        if isinstance(error, click.UsageError):
+            error = click.UsageError(_usage(error))
         _output.print_error(error, as_json=session.json)
-        if isinstance(error, click.UsageError) and error.ctx is not None and not session.json:
-            click.echo(f"see '{error.ctx.command_path} --help'", err=True)
         return error.exit_code
     except (ZigguratError, OSError) as error:
         session.fail(error)
@@ -123,12 +123,19 @@ def _run(args: list[str], session: Session) -> int:
         return end.code if isinstance(end.code, int) else Exit.FAILED if end.code else session.code
     except Exception as error:  # noqa: BLE001 -- the last place: a traceback never reaches a user
         log.info("internal error", exc_info=error)
-        advice = "report it with the traceback above" if session.verbose else "run again with -v, and report it"
+        advice = "report the traceback above" if session.verbose else "run again with -v, and report it"
         session.fail(InternalError(f"internal error: {type(error).__name__}: {error} (a bug; {advice})"))
     else:
         if isinstance(result, int) and not isinstance(result, bool) and result:
             session.ends_with(result)
     return session.code
+
+
+def _usage(error: click.UsageError) -> str:
+    """One lower-case line, as our own messages are, with the way to the help."""
+    text = error.format_message().rstrip(".")
+    where = f" (see '{error.ctx.command_path} --help')" if error.ctx is not None else ""
+    return f"{text[:1].lower()}{text[1:]}{where}"
 
 
 def _prepare_streams() -> None:

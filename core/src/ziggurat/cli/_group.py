@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -97,8 +97,8 @@ class Group(click.Group):
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             near = difflib.get_close_matches(name, self.list_commands(ctx))
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see --help"
-            raise click.UsageError(f"no such command {name!r}; {hint}", ctx)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise click.UsageError(f"no such command {name!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -166,13 +166,17 @@ class LazyGroup(Group):
         super().__init__(*args, **kwargs)
         self._lazy = dict(lazy)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
         """Give the names of all commands."""
         from ziggurat.cli import _plugins
 
         return [*self._lazy, *(name for name in _plugins.names() if name not in self._lazy)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 -- click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
         """Import a command because it is asked for."""
         entry = self._lazy.get(cmd_name)
         if entry is None:
@@ -188,12 +192,16 @@ class LazyGroup(Group):
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, entry in self._lazy.items():
             sections.setdefault(entry.section, []).append((name, entry.help))
-        for name, providers in _plugins.names().items():
-            if name not in self._lazy:
-                sections.setdefault("Commands of plugins", []).append((name, f"from {' and '.join(providers)}"))
+        plugins = [(n, f"from {' and '.join(p)}") for n, p in _plugins.names().items() if n not in self._lazy]
+        if plugins:
+            sections["Commands of plugins"] = plugins
         return sections
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 -- click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
         """List the commands by section."""
         for section, rows in self._rows().items():
             with formatter.section(section):
@@ -232,8 +240,3 @@ def output_gone() -> bool:
         return any(event & select.POLLERR for _, event in poll.poll(0))
     except (OSError, ValueError):
         return False
-
-
-def choices(names: Sequence[str]) -> str:
-    """Write names for a message."""
-    return ", ".join(names) if names else "none"

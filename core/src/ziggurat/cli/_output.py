@@ -15,7 +15,17 @@ import click
 
 from ziggurat.errors import ConfigError, StoreError, TierError, ZigguratError
 
-__all__ = ["describe", "one_line", "print_error", "print_json", "print_text", "printable", "size_text", "table"]
+__all__ = [
+    "describe",
+    "one_line",
+    "plural",
+    "print_error",
+    "print_json",
+    "print_text",
+    "printable",
+    "size_text",
+    "table",
+]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -30,6 +40,11 @@ def size_text(size: int | None) -> str:
     while number >= 999.95 and unit < len(_UNITS) - 1:
         number, unit = number / 1000, unit + 1
     return f"{number:.1f} {_UNITS[unit]}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Write ``1 blob``, ``2 blobs``."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def printable(text: object) -> str:
@@ -132,14 +147,11 @@ def print_error(error: BaseException, *, as_json: bool, path: str = "") -> None:
         if as_json:
             print_json(describe(error, path=path), err=True)
             return
-        text = one_line(_error_text(error))
         prefix = click.style("error:", fg="red", bold=True)
-        where = f" {printable(path)}:" if path and path not in text else ""
-        click.echo(f"{prefix}{where} {text}", err=True)
-        if isinstance(error, ConfigError):
-            for problem in error.problems:
-                if printable(problem) not in text:
-                    click.echo(f"{prefix} {one_line(problem)}", err=True)
+        problems = error.problems if isinstance(error, ConfigError) else ()
+        for text in map(one_line, problems or [_error_text(error)]):
+            where = f" {printable(path)}:" if path and path not in text else ""
+            click.echo(f"{prefix}{where} {text}", err=True)
         sys.stderr.flush()
     except OSError:  # nobody reads stderr any more; the exit code still tells
         return

@@ -12,7 +12,7 @@ import click
 
 from ziggurat.cli._args import STANDARD, ref_arguments
 from ziggurat.cli._group import command
-from ziggurat.cli._output import printable, size_text
+from ziggurat.cli._output import plural, printable, size_text
 from ziggurat.cli._session import Session, pass_session
 
 __all__ = ["ByteSpan", "cat_command", "export_command", "get_command"]
@@ -28,7 +28,7 @@ ziggurat get --force bafy... -o photos   replace what is there
 """,
 )
 @ref_arguments
-@click.option("-o", "--output", metavar="PATH|-", help="Where to; the default is the last part of CID[/PATH].")
+@click.option("-o", "--output", metavar="PATH|-", help="Where to; by default the last part of CID[/PATH].")
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 @pass_session
 def get_command(session: Session, refs: tuple[str, ...], output: str | None, force: bool) -> None:
@@ -54,7 +54,7 @@ def get_command(session: Session, refs: tuple[str, ...], output: str | None, for
                 size=saved.size,
                 files=saved.files,
             )
-            session.remark(f"{size_text(saved.size)} in {saved.files} file{'s' * (saved.files != 1)}")
+            session.remark(f"{size_text(saved.size)} in {plural(saved.files, 'file')}")
 
 
 def _name(ref: str) -> str:
@@ -95,7 +95,7 @@ ziggurat cat --range -100 bafk...        the last 100 bytes
 """,
 )
 @ref_arguments
-@click.option("--range", "span", type=ByteSpan(), metavar="FIRST-LAST", help="Bytes as in HTTP, both included.")
+@click.option("--range", "span", type=ByteSpan(), metavar="FIRST-LAST", help="As in HTTP, both included.")
 @pass_session
 def cat_command(session: Session, refs: tuple[str, ...], span: tuple[int | None, int | None] | None) -> None:
     """Write the bytes of files to standard output, one after the other.

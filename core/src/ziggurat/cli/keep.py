@@ -6,16 +6,12 @@ import click
 
 from ziggurat.cli._args import ref_arguments, tier_named
 from ziggurat.cli._group import command
-from ziggurat.cli._output import one_line, size_text
+from ziggurat.cli._output import one_line, plural, printable, size_text
 from ziggurat.cli._session import Session, pass_session
 from ziggurat.content import Cid
 from ziggurat.errors import TierDenied, TierError
 
 __all__ = ["evict_command", "gc_command", "pin_command", "rm_command", "unpin_command"]
-
-
-def _blobs(count: int) -> str:
-    return f"{count} blob{'s' * (count != 1)}"
 
 
 @command(
@@ -38,7 +34,8 @@ def pin_command(session: Session, refs: tuple[str, ...], listing: bool) -> None:
     for ref in refs:
         with session.attempt(ref):
             new = store.pin(ref)
-            session.record(f"{'pinned' if new else 'was pinned'}  {ref}", ref=ref, cid=_cid(ref), pinned=True, new=new)
+            word = "pinned" if new else "was pinned already"
+            session.record(f"{word}  {printable(ref)}", ref=ref, cid=_cid(ref), pinned=True, new=new)
 
 
 @command("unpin", examples="ziggurat unpin bafy...    allow 'rm' and 'evict' again")
@@ -49,7 +46,8 @@ def unpin_command(session: Session, refs: tuple[str, ...]) -> None:
     for ref in refs:
         with session.attempt(ref):
             had = session.store.unpin(ref)
-            session.record(f"{'unpinned' if had else 'was not pinned'}  {ref}", ref=ref, cid=_cid(ref), pinned=False, had=had)
+            word = "unpinned" if had else "was not pinned"
+            session.record(f"{word}  {printable(ref)}", ref=ref, cid=_cid(ref), pinned=False, had=had)
 
 
 def _cid(ref: str) -> str | None:
@@ -103,7 +101,7 @@ def rm_command(session: Session, refs: tuple[str, ...]) -> None:
         with session.attempt(ref):
             gone = session.store.remove(ref)
             session.record(
-                f"{gone.cid}  removed; gc would free {_blobs(gone.blobs)}, {size_text(gone.size)}",
+                f"{gone.cid}  removed; gc would free {plural(gone.blobs, 'blob')}, {size_text(gone.size)}",
                 cid=str(gone.cid),
                 blobs=gone.blobs,
                 bytes=gone.size,
@@ -124,9 +122,10 @@ def gc_command(session: Session, dry_run: bool) -> None:
 
     Only what this store put is touched; a medium that several stores use is left alone (exit code 8).
     """
+    word = "would free" if dry_run else "freed"
     for tier in session.store.gc(dry_run=dry_run):
         session.record(
-            f"{tier.tier}: {'would free' if dry_run else 'freed'} {_blobs(tier.blobs)}, {size_text(tier.size)}",
+            f"{tier.tier}: {word} {plural(tier.blobs, 'blob')}, {size_text(tier.size)}",
             tier=tier.tier,
             blobs=tier.blobs,
             bytes=tier.size,

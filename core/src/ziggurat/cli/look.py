@@ -11,7 +11,7 @@ import click
 from ziggurat.cli._args import ref_arguments
 from ziggurat.cli._exit import Exit
 from ziggurat.cli._group import command
-from ziggurat.cli._output import printable, size_text, table
+from ziggurat.cli._output import plural, printable, size_text, table
 from ziggurat.cli._session import Session, pass_session
 from ziggurat.engine.records import Candidate, Entry
 
@@ -174,7 +174,7 @@ def explain_command(session: Session, refs: tuple[str, ...]) -> None:
     for ref in refs:
         with session.attempt(ref):
             found = session.store.explain(ref)
-            blocks = "" if found.blocks is None else f", {found.blocks} block{'s' * (found.blocks != 1)}"
+            blocks = "" if found.blocks is None else f", {plural(found.blocks, 'block')}"
             head = f"{found.cid}  {found.type or 'unknown type'}, {_exact(found.size)}{blocks}"
             rows = [_tier_row(tier, found.blocks) for tier in found.tiers]
             end = f"a read is answered by {found.answers}" if found.answers else "no tier would answer a read"
@@ -233,7 +233,7 @@ def stats_command(session: Session) -> None:
     ]
     lines = table([head, *rows], right=range(3, 9))
     session.record(
-        "\n".join([*lines, f"{found.roots} root{'s' * (found.roots != 1)}, {found.pins} pin{'s' * (found.pins != 1)}"]),
+        "\n".join([*lines, f"{plural(found.roots, 'root')}, {plural(found.pins, 'pin')}"]),
         roots=found.roots,
         pins=found.pins,
         dropped_fills=found.dropped_fills,
