@@ -126,7 +126,7 @@ class _Loader:
         if not self.incomplete and (problem := roles.copies_problem(self.tiers, min_copies)):
             self.report.add(("store", "min_copies"), problem)
         path = self.store_path(store)
-        if self.report.problems:
+        if len(self.report):
             return None
         file = self.document.source
         stack = StackConfig(
@@ -169,9 +169,9 @@ class _Loader:
             return
         tiers = TierReader(self.reader, self.registry, packaged=self.packaged)
         for position, table in enumerate(tables):
-            before = len(self.report.problems)
+            before = len(self.report)
             tier = tiers.read(table, ("tier", position))
-            self.incomplete = self.incomplete or len(self.report.problems) > before
+            self.incomplete = self.incomplete or len(self.report) > before
             if tier is not None:
                 self.tiers.append(tier)
                 self.positions.append(position)

@@ -56,9 +56,9 @@ def build(options: type[Any], given: object, at: KeyPath, reader: Reader) -> Any
         An instance, or `MISSING` when a problem was reported.
     """
     report = reader.report
-    before = len(report.problems)
+    before = len(report)
     found = reader.fields(given, at, option_fields(options))
-    if len(report.problems) > before:
+    if len(report) > before:
         return MISSING
     try:
         return options(**found)

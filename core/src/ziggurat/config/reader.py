@@ -11,7 +11,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from ziggurat.config.locate import KeyPath
-from ziggurat.config.report import Report, suggest
+from ziggurat.config.report import Report, nearest, suggest
 from ziggurat.config.shapes import Field, Shape
 from ziggurat.config.units import parse_duration, parse_size
 
@@ -100,17 +100,20 @@ class Reader:
         """
         table = self.table(value, at)
         names = [each.name for each in known]
+        meant: set[str] = set()
         for name in table:
             if name not in names:
                 self.report.unknown((*at, name), names, hint(name) if hint else "")
+                meant.update(nearest(name, names))
         found = {}
         for each in known:
             if each.name in table:
                 checked = self.value(table[each.name], (*at, each.name), each.shape)
                 if checked is not MISSING:
                     found[each.name] = checked
-            elif each.required and isinstance(value, Mapping):
-                self.report.add((*at, each.name), f"missing; {each.help[:1].lower()}{each.help[1:]}")
+            elif each.required and each.name not in meant and isinstance(value, Mapping):
+                text = f"missing; {each.help[:1].lower()}{each.help[1:]}" if each.help else "missing"
+                self.report.add((*at, each.name), text)
         return found
 
     def value(self, value: Any, at: KeyPath, shape: Shape) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ziggurat.config.locate import KeyPath, format_path, line_of
 from ziggurat.errors import ConfigError, PluginError
 
-__all__ = ["Report", "quoted", "suggest"]
+__all__ = ["Report", "nearest", "quoted", "suggest"]
 
 
 def quoted(names: Iterable[str], last: str = "and") -> str:
@@ -19,13 +19,25 @@ def quoted(names: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(head)} {last} {tail}" if head else tail
 
 
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Give the known name that this one may be a misspelling of, if there is one."""
+    return difflib.get_close_matches(name, list(known), 1, 0.6)
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Propose the nearest known name, or list them all."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, 1, 0.6)
-    if near:
+    if near := nearest(name, known):
         return f"did you mean {near[0]!r}?"
     return f"known here: {', '.join(known)}" if known else "nothing is known here"
+
+
+@frozen
+class _Problem:
+    line: int
+    text: str
+    kind: type[ConfigError]
+    cause: Exception | None
 
 
 @define
@@ -35,14 +47,14 @@ class Report:
     Attributes:
         label: The file as the user wrote it, "" for a mapping.
         lines: Lines of its keys.
-        problems: Lines of the report so far.
     """
 
     label: str = ""
     lines: Mapping[KeyPath, int] = field(factory=dict)
-    problems: list[str] = field(factory=list)
-    _kinds: set[type[ConfigError]] = field(factory=set)
-    _causes: list[Exception] = field(factory=list)
+    _problems: list[_Problem] = field(factory=list, init=False)
+
+    def __len__(self) -> int:
+        return len(self._problems)
 
     def where(self, at: KeyPath) -> str:
         """Give ``FILE:LINE`` of a key, or "" for a mapping."""
@@ -65,30 +77,28 @@ class Report:
             cause: The error behind it. A `PluginError` that is the only problem is raised itself.
         """
         parts = (self.where(at), format_path(at), " ".join(text.split()))
-        self.problems.append(": ".join(part for part in parts if part))
-        self._kinds.add(kind)
-        if cause is not None:
-            self._causes.append(cause)
+        line = line_of(self.lines, at) if self.label else 0
+        self._problems.append(_Problem(line, ": ".join(part for part in parts if part), kind, cause))
 
     def unknown(self, at: KeyPath, known: Iterable[str], hint: str = "") -> None:
         """Add an unknown key; its value is never shown, it may be a misspelt secret."""
         self.add(at, f"unknown key; {hint or suggest(str(at[-1]), known)}")
 
     def throw(self) -> None:
-        """Raise the report, if there is anything in it.
+        """Raise the report in the order of the file, if there is anything in it.
 
         Raises:
             ConfigError: Or the subclass that every problem shares.
             PluginError: When a plugin that cannot be used is the only problem.
         """
-        if not self.problems:
+        if not self._problems:
             return
-        if len(self.problems) == 1:
-            for cause in self._causes:
-                if isinstance(cause, PluginError):
-                    raise cause
-            message = self.problems[0]
-        else:
-            message = f"{len(self.problems)} problems: {'; '.join(self.problems)}"
-        kind = self._kinds.pop() if len(self._kinds) == 1 else ConfigError
-        raise kind(message, problems=self.problems)
+        texts = [problem.text for problem in sorted(self._problems, key=lambda problem: problem.line)]
+        kinds = {problem.kind for problem in self._problems}
+        kind = kinds.pop() if len(kinds) == 1 else ConfigError
+        if len(texts) > 1:
+            raise kind(f"{len(texts)} problems: {'; '.join(texts)}", problems=texts)
+        cause = self._problems[0].cause
+        if isinstance(cause, PluginError):
+            raise cause
+        raise kind(texts[0], problems=texts)

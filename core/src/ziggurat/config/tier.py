@@ -61,7 +61,7 @@ class TierReader:
             found = self._keys(given, at, attrs.evolve(self.reader, resolve=False))
             self.reader.table(found.get("options", {}), (*at, "options"))
             return None
-        before = len(self.report.problems)
+        before = len(self.report)
         found = self._keys(given, at, self.reader)
         if "name" in found:
             self._name(found["name"], (*at, "name"))
@@ -75,7 +75,7 @@ class TierReader:
             type_, role, found, at, wrong=isinstance(given, Mapping) and "capacity" in given
         )
         self._permissions(type_, role, found, at)
-        if len(self.report.problems) > before or role is None:
+        if len(self.report) > before or role is None:
             return None
         local = type_.capabilities.local
         return TierConfig(

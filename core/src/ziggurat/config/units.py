@@ -135,8 +135,11 @@ def _parse(
     unit = unit or plain
     if unit not in units:
         folded = {known.casefold(): known for known in units}
-        near = difflib.get_close_matches(unit.casefold(), folded, 1, 0.5)
-        hint = f"did you mean {folded[near[0]]!r}?" if near else f"units are {', '.join(units)}"
+        alike = [name for name in folded if name[:1] == unit[:1].casefold()]
+        near = difflib.get_close_matches(unit.casefold(), alike, 2, 0.5)
+        near = near[:1] if unit.casefold() in near else near
+        names = " or ".join(repr(folded[name]) for name in near)
+        hint = f"did you mean {names}?" if near else f"units are {', '.join(units)}"
         raise ValueError(f"{_shorten(value)} has the unknown unit {unit!r}; {hint}")
     return Fraction(number) * units[unit]
 
