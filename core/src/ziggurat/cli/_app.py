@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None, *, session: Session | None = None) -
         return Exit.FAILED
     _prepare_streams()
     code = _run(args, session)
-    return _flush(session, code)
+    return int(_flush(session, code))
 
 
 def _run(args: list[str], session: Session) -> int:

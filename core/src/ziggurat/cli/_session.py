@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,11 @@ class Session:
             self._store = self._opener(self.config)
         return self._store
 
+    @property
+    def opened(self) -> bool:
+        """Whether the store is open."""
+        return self._store is not None
+
     def close(self) -> None:
         """Close the store, if it was opened."""
         store, self._store = self._store, None
@@ -111,7 +117,7 @@ class Session:
 
     def remark(self, text: str) -> None:
         """Tell a watching person something that is no record; silent in a pipe and with ``--json``."""
-        if not self.json and click.get_text_stream("stderr").isatty():
+        if not self.json and sys.stderr.isatty():
             with self._unhidden():
                 click.echo(text, err=True)
 

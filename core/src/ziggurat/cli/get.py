@@ -125,7 +125,7 @@ def _resolve(session: Session, ref: str, span: tuple[int | None, int | None]) ->
 
 
 def _stream(session: Session, ref: str, offset: int, length: int | None) -> None:
-    output = click.get_binary_stream("stdout")
+    output = sys.stdout.buffer
     watched = sys.stderr.isatty() and not sys.stdout.isatty()
     total = length if length is not None or not watched else session.store.stat(ref).size
     with session.progress(f"read {ref}", total) as progress:
@@ -154,7 +154,7 @@ def export_command(session: Session, ref: str, output: str, force: bool) -> None
     """
     store = session.store
     if output == STANDARD:
-        stdout = click.get_binary_stream("stdout")
+        stdout = sys.stdout.buffer
         if stdout.isatty():
             raise click.UsageError("a CAR is not for a terminal: give -o FILE, or redirect standard output")
         with session.progress(f"export {ref}") as progress:

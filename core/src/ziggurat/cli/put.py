@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from pathlib import Path
 
 import click
@@ -67,7 +68,7 @@ def _put(session: Session, source: str, expect: Cid | None) -> Receipt:
     store = session.store
     if source == STANDARD:
         with session.progress("put -") as progress:
-            return store.put(click.get_binary_stream("stdin"), expect=expect, progress=progress)
+            return store.put(sys.stdin.buffer, expect=expect, progress=progress)
     path = Path(source)
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
@@ -119,7 +120,7 @@ def import_command(session: Session, sources: tuple[str, ...]) -> None:
         with session.attempt(source):
             if source == STANDARD:
                 with session.progress("import -") as progress:
-                    receipts = session.store.import_car(click.get_binary_stream("stdin"), progress=progress)
+                    receipts = session.store.import_car(sys.stdin.buffer, progress=progress)
             else:
                 total = total_size([Path(source)])
                 with session.progress(f"import {source}", total) as progress:
