@@ -125,7 +125,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(run: Run, args: tuple[str, ...]
 
 def test_a_near_miss_is_suggested(run: Run) -> None:
     assert "did you mean 'evict'?" in run("evcit").err
-    assert "did you mean 'check'?" in run("config", "chek").err
+    assert "did you mean 'check'" in run("config", "chek").err
 
 
 def test_no_arguments_show_the_help(run: Run) -> None:

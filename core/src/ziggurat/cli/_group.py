@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import click
 from attrs import frozen
 
+from ziggurat.cli._output import output_gone
 from ziggurat.cli._session import Session
 
 __all__ = ["Command", "Group", "Lazy", "LazyGroup", "OutputGone", "command", "group"]
@@ -226,17 +226,5 @@ class LazyGroup(Group):
         except BrokenPipeError as error:
             if output_gone():
                 raise OutputGone from error
-            # click would end quietly on any EPIPE: a connection that broke is a failure to report.
-            raise ConnectionError(error.errno, "a connection was closed by its other end") from error
-
-
-def output_gone() -> bool:
-    """Tell whether the reader of our stdout has gone away."""
-    import select
-
-    try:
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), select.POLLERR)
-        return any(event & select.POLLERR for _, event in poll.poll(0))
-    except (OSError, ValueError):
-        return False
+            # Without an errno: click would end quietly on any EPIPE, and this one is a failure to report.
+            raise ConnectionError("a connection was closed by its other end") from error

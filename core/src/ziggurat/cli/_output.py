@@ -18,6 +18,7 @@ from ziggurat.errors import ConfigError, StoreError, TierError, ZigguratError
 __all__ = [
     "describe",
     "one_line",
+    "output_gone",
     "plural",
     "print_error",
     "print_json",
@@ -155,3 +156,15 @@ def print_error(error: BaseException, *, as_json: bool, path: str = "") -> None:
         sys.stderr.flush()
     except OSError:  # nobody reads stderr any more; the exit code still tells
         return
+
+
+def output_gone() -> bool:
+    """Tell whether the reader of our stdout has gone away."""
+    import select
+
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), select.POLLERR)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (OSError, ValueError):
+        return False

@@ -147,9 +147,9 @@ class Session:
         """
         try:
             yield
-        except BrokenPipeError:
-            raise  # most likely our own stdout; `main` tells
         except (ZigguratError, OSError) as error:
+            if isinstance(error, BrokenPipeError) and _output.output_gone():
+                raise
             self.fail(error, path=path)
 
     @contextmanager

@@ -22,11 +22,13 @@ from ziggurat.content import (
     PROFILES,
     Cid,
     Profile,
+    file_reader,
     import_file,
     import_stream,
     parse_chunker,
     profile_by_name,
 )
+from ziggurat.content.hashes import HASHES
 from ziggurat.content.tree import walk_directory
 from ziggurat.errors import UnsupportedContent
 
@@ -38,37 +40,39 @@ _CHUNK = 1 << 20
 @command(
     "cid",
     examples="""
-ziggurat cid report.pdf photos/              one line each; a directory gives its root
-ziggurat cid --json photos/                  every entry
-ziggurat cid --profile unixfs-v0-2015 a.iso  as 'ipfs add' did for years (Qm...)
-cat a.iso | ziggurat cid -                   standard input
+ziggurat cid report.pdf photos/     one line each; a directory gives its root
+ziggurat cid --json photos/         every entry
+cat a.iso | ziggurat cid -          standard input
+ziggurat cid --profile unixfs-v0-2015 a.iso     Qm..., as 'ipfs add' did
 """,
 )
 @click.argument("sources", nargs=-1, required=True, metavar="PATH|-...", type=click.Path(allow_dash=True))
 @click.option(
     "--profile",
-    default="unixfs-v1-2025",
+    default=next(iter(PROFILES)),
     show_default=True,
     type=click.Choice(list(PROFILES)),
     help="CID profile (IPIP-0499); the other options change parts of it.",
 )
 @click.option(
-    "--cid-version", type=click.IntRange(0, 1), help="CID version; 1 implies --raw-leaves, 0 --no-raw-leaves."
+    "--cid-version",
+    type=click.IntRange(0, 1),
+    help="1 implies --raw-leaves, 0 --no-raw-leaves, unless given.",
 )
 @click.option("--raw-leaves/--no-raw-leaves", default=None, help="Leaves as raw blocks, or as dag-pb.")
 @click.option("--chunker", metavar="size-N", help="Bytes of a leaf.")
-@click.option("--max-file-links", type=click.IntRange(min=2), metavar="N", help="Links of a node of a file.")
+@click.option("--max-file-links", type=int, metavar="N", help="Most links of a node of a file.")
 @click.option(
     "--hash",
     "hash_name",
-    metavar="NAME",
-    help="sha2-256, sha2-512 or blake2b-256; others imply CID version 1.",
+    type=click.Choice(list(HASHES)),
+    help="Another than sha2-256 implies --cid-version 1.",
 )
+@click.option("--hamt-threshold", metavar="SIZE", help="A directory above this size is a HAMT: 256KiB.")
 @click.option(
-    "--hamt-threshold", metavar="SIZE", help="Directories above this size become HAMTs; 0 for never."
-)
-@click.option(
-    "--hamt-size-estimation", type=click.Choice(["links", "block"]), help="How a directory's size is told."
+    "--hamt-size-estimation",
+    type=click.Choice(["block", "links", "disabled"]),
+    help="How that size is told; disabled: no HAMTs.",
 )
 @pass_session
 def cid_command(
@@ -135,7 +139,7 @@ def _profile(
         if hamt_threshold is not None:
             changes["hamt_threshold"] = _size(hamt_threshold)
         if hamt_size_estimation is not None:
-            changes["hamt_estimation"] = hamt_size_estimation
+            changes["hamt_size_estimation"] = hamt_size_estimation
         return attrs.evolve(profile_by_name(name), **changes)
     except (UnsupportedContent, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -170,32 +174,21 @@ def compute(session: Session, source: str, profile: Profile, *, show: bool = Fal
         if stat.S_ISDIR(mode):
             for item in walk_directory(path, profile, pool=pool, progress=progress):
                 if show and (session.json or not item.path):
-                    _record(
-                        session,
-                        item.cid,
-                        f"{source.rstrip('/')}/{item.path}" if item.path else source,
-                        item.size,
-                        item.type,
-                    )
+                    name = f"{source.rstrip('/')}/{item.path}" if item.path else source
+                    _record(session, item.cid, name, item.size, item.type)
             return item.cid
         if stat.S_ISREG(mode):
             with path.open("rb") as file:
-                number, size = file.fileno(), os.fstat(file.fileno()).st_size
-                dag = import_file(
-                    lambda offset, length: os.pread(number, length, offset),
-                    size,
-                    profile,
-                    pool=pool,
-                    progress=progress,
-                )
+                size = os.fstat(file.fileno()).st_size
+                dag = import_file(file_reader(file.fileno()), size, profile, pool=pool, progress=progress)
         elif source == STANDARD:
-            dag = import_stream(_chunks(sys.stdin.buffer), profile, pool=pool)
+            dag = import_stream(_chunks(sys.stdin.buffer), profile, pool=pool, progress=progress)
         else:  # a fifo, as from <(program)
             with path.open("rb") as file:
-                dag = import_stream(_chunks(file), profile, pool=pool)
+                dag = import_stream(_chunks(file), profile, pool=pool, progress=progress)
         if show:
-            _record(session, dag.cid, source, dag.size, "file")
-        return dag.cid
+            _record(session, dag.root, source, dag.size, "file")
+        return dag.root
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

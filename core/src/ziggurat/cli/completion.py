@@ -14,9 +14,9 @@ __all__ = ["completion_command"]
 @command(
     "completion",
     examples="""
-eval "$(ziggurat completion bash)"                                  in ~/.bashrc
-eval "$(ziggurat completion zsh)"                                   in ~/.zshrc, after compinit
-ziggurat completion fish > ~/.config/fish/completions/ziggurat.fish
+eval "$(ziggurat completion bash)"       in ~/.bashrc
+eval "$(ziggurat completion zsh)"        in ~/.zshrc, after compinit
+ziggurat completion fish | source        in ~/.config/fish/config.fish
 """,
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))

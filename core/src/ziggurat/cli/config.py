@@ -85,7 +85,7 @@ def _abilities(tier: object) -> list[str]:
     within=config_command,
     examples="""
 ziggurat config show             every value that is in force
-ziggurat config show --origin    and which file and line, variable or default decided it
+ziggurat config show --origin    and which line, variable or default decided
 """,
 )
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")

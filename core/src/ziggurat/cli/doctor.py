@@ -52,9 +52,7 @@ class Check:
     tier: str | None = None
 
 
-@command(
-    "doctor", examples="ziggurat doctor     exit code 0: nothing is wrong, 1: see the lines with 'problem'"
-)
+@command("doctor", examples="ziggurat doctor     exit code 1: see the lines with 'problem'")
 @pass_session
 def doctor_command(session: Session) -> None:
     """Look for what is wrong: Python, libraries, plugins, configuration, catalog, each tier.

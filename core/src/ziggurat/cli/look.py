@@ -88,7 +88,7 @@ def _present(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-@command("stat", examples="ziggurat stat bafy.../a.jpg     type, size, copies, pin, what was said about it")
+@command("stat", examples="ziggurat stat bafy.../a.jpg     type, size, copies, pin, tags")
 @ref_arguments
 @pass_session
 def stat_command(session: Session, refs: tuple[str, ...]) -> None:
@@ -153,7 +153,7 @@ def _yes(value: bool | None) -> str:
     return {True: "yes", False: "no", None: "could not tell"}[value]
 
 
-@command("has", examples="ziggurat has bafy... && echo safe     exit code 0: yes, 1: no, 5: could not tell")
+@command("has", examples="ziggurat has bafy... && echo safe     0: yes, 1: no, 5: could not tell")
 @ref_arguments
 @pass_session
 def has_command(session: Session, refs: tuple[str, ...]) -> None:
