@@ -227,7 +227,7 @@ def test_a_closed_pipe_ends_quietly(args: tuple[str, ...]) -> None:
 
 def test_another_broken_pipe_is_told() -> None:
     with endless("stats", stats="raise BrokenPipeError(32, 'Broken pipe')") as process:
-        out, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=20)
         assert process.returncode == 1
         assert b"closed by its other end" in err
 

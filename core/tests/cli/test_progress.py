@@ -27,7 +27,7 @@ class Slow:
             for _ in range(7):
                 time.sleep(0.12)
                 progress(1_000_000)
-        return Receipt(Cid("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"), 8_000_000, ("vault",))
+        return Receipt(Cid.of(b"hello world"), 8_000_000, ("vault",))
 
 sys.exit(main(["put", sys.argv[1]], session=Session(opener=lambda config: Slow())))
 """
