@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def configure(folder: Path, name: str = "one", more: str = "") -> Path:
 @pytest.fixture
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> Iterator[Run]:
+) -> Run:
     """Run the command line in this process, in an empty folder with a configuration."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZIGGURAT_CONFIG", str(configure(tmp_path)))
@@ -95,7 +95,7 @@ def run(
         assert b"internal error" not in err
         return Result(code, out, err.decode())
 
-    yield run
+    return run
 
 
 def process(*args: str, **more: Any) -> subprocess.CompletedProcess[bytes]:

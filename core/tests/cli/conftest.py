@@ -91,7 +91,8 @@ def run(
     def run(*args: str, stdin: bytes = b"") -> Result:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capfdbinary.readouterr()
-        code = main(args, session=Session(opener=lambda config: store))
+        fake: Any = store
+        code = main(args, session=Session(opener=lambda config: fake))
         out, err = capfdbinary.readouterr()
         return Result(code, out, err.decode())
 

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -22,10 +23,13 @@ from .conftest import CID, FakeStore, Result
 Run = Callable[..., Result]
 
 
-def ziggurat(*args: str, **more: object) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **more.pop("env", {})}  # type: ignore[dict-item] -- tests pass a mapping
-    return subprocess.run(  # type: ignore[call-overload, no-any-return] -- the rest is for subprocess.run
-        [sys.executable, "-m", "ziggurat", *args], capture_output=True, text=True, timeout=30, env=env, **more
+def ziggurat(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ziggurat", *args],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=os.environ | (env or {}),
     )
 
 
@@ -177,7 +181,8 @@ def test_the_store_is_closed_after_a_failure_and_its_own_failure_is_told(run: Ru
         def close(self) -> None:
             raise OSError(5, "Input/output error")
 
-    assert main(["stats"], session=Session(opener=lambda config: Stubborn({"stats": KeyError("x")}))) == 1  # type: ignore[arg-type, return-value] -- a fake
+    stubborn: Any = Stubborn({"stats": KeyError("x")})
+    assert main(["stats"], session=Session(opener=lambda config: stubborn)) == 1
 
 
 SCRIPT = """
@@ -205,10 +210,13 @@ sys.exit(main(session=Session(opener=lambda config: Endless())))
 """
 
 
-def endless(*args: str, stats: str = "pass", **more: object) -> subprocess.Popen[bytes]:
+def endless(*args: str, stats: str = "pass") -> subprocess.Popen[bytes]:
     script = SCRIPT.format(tests=str(Path(__file__).parent), cid=CID, stats=stats)
-    return subprocess.Popen(  # type: ignore[call-overload, no-any-return] -- the rest is for Popen
-        [sys.executable, "-c", script, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
 
 
@@ -246,7 +254,7 @@ def test_a_full_disk_under_stdout_is_told() -> None:
 
 
 def test_ctrl_c_stops_a_long_read() -> None:
-    with endless("cat", CID, start_new_session=True) as process:
+    with endless("cat", CID) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read(100_000)

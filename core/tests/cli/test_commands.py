@@ -108,7 +108,12 @@ def test_put_failures(run: Run, store: FakeStore, tmp_path: Path, error: Excepti
 def test_put_expect(run: Run, store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     seen: list[Any] = []
-    store.answers["put"] = lambda source, expect, progress: seen.append(expect) or receipt()  # type: ignore[func-returns-value] -- append gives None
+
+    def put(source: Path, expect: Cid, progress: Any) -> Receipt:
+        seen.append(expect)
+        return receipt()
+
+    store.answers["put"] = put
     assert run("put", "--expect", CID, "a").code == 0
     assert seen == [A]
     assert run("put", "--expect", CID, "a", "a").code == 2

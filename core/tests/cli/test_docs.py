@@ -13,10 +13,8 @@ from ziggurat.cli._exit import Exit
 from ziggurat.cli._group import common_options
 
 TEXT = (Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text("utf-8")
-SECTIONS = dict(
-    re.match(r"(.*?)\n(.*)", part, re.DOTALL).groups()  # type: ignore[union-attr, misc] -- each has a heading
-    for part in re.split(r"^###? ", TEXT, flags=re.MULTILINE)[1:]
-)
+PARTS = [part.partition("\n") for part in re.split(r"^###? ", TEXT, flags=re.MULTILINE)[1:]]
+SECTIONS = {heading: text for heading, _, text in PARTS}
 COMMON = {name for option in common_options() for name in option.opts} | {"--help", "-h"}
 
 

@@ -95,7 +95,12 @@ def test_nothing_in_a_pipe(file: Path) -> None:
 def test_a_bar_counts_from_several_threads() -> None:
     with Bar("count", 400_000, watch=True) as bar:
         bar._since = -1e9  # show it at once
-        threads = [threading.Thread(target=lambda: [bar(1) for _ in range(1000)]) for _ in range(4)]
+
+        def count() -> None:
+            for _ in range(1000):
+                bar(1)
+
+        threads = [threading.Thread(target=count) for _ in range(4)]
         for thread in threads:
             thread.start()
         with bar.hidden():

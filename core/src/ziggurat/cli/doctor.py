@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -175,7 +176,7 @@ def _catalog(session: Session, stack: StackConfig) -> Iterator[Check]:
 def _tiers(session: Session) -> Iterator[Check]:
     states = {tier.tier: tier for tier in session.store.stats().tiers}
     for tier in session.store.tiers:
-        for check in _guarded(f"tier {tier.name}", lambda tier=tier: _tier(tier, states[tier.name])):
+        for check in _guarded(f"tier {tier.name}", partial(_tier, tier, states[tier.name])):
             yield attrs.evolve(check, tier=tier.name)
 
 
@@ -197,7 +198,7 @@ def _tier(tier: Any, stats: Any) -> Iterator[Check]:
         yield from _space(name, path, stats.role)
 
 
-def _paths(options: object) -> Iterator[Path]:
+def _paths(options: Any) -> Iterator[Path]:
     """Folders that a backend's options name: the core knows no backend, but it knows a path."""
     if attrs.has(type(options)):
         for attribute in attrs.fields(type(options)):

@@ -15,7 +15,7 @@ from ziggurat.cli._group import command
 from ziggurat.cli._output import plural, printable, size_text
 from ziggurat.cli._session import Session, pass_session
 
-__all__ = ["ByteSpan", "cat_command", "export_command", "get_command"]
+__all__ = ["cat_command", "export_command", "get_command", "parse_span"]
 
 
 @command(
@@ -67,22 +67,24 @@ def _size(session: Session, ref: str) -> int | None:
     return session.store.stat(ref).size if sys.stderr.isatty() else None
 
 
-class ByteSpan(click.ParamType):
-    """A range as in HTTP: ``50-149`` (both included), ``50-`` (to the end), ``-100`` (the last 100)."""
+Span = tuple[int | None, int | None]
 
-    name = "range"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int | None, int | None]:
-        """Give (first, last); (None, n) is the last n bytes."""
-        found = re.fullmatch(r"(\d{1,18})?-(\d{1,18})?", str(value), re.ASCII)
-        if found is None or not any(found.groups()):
-            self.fail(f"{value!r} is no range: write 50-149, 50- or -100", param, ctx)
-        first, last = (None if text is None else int(text) for text in found.groups())
-        if first is not None and last is not None and last < first:
-            self.fail(f"{value!r} ends before it begins", param, ctx)
-        return first, last
+def parse_span(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Span | None:
+    """Read a range as in HTTP: ``50-149`` (both included), ``50-`` (to the end), ``-100`` (the last 100).
+
+    Returns:
+        (first, last); (None, n) is the last n bytes.
+    """
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,18})?-(\d{1,18})?", value, re.ASCII)
+    if found is None or not any(found.groups()):
+        raise click.BadParameter(f"{value!r} is no range: write 50-149, 50- or -100")
+    first, last = (None if text is None else int(text) for text in found.groups())
+    if first is not None and last is not None and last < first:
+        raise click.BadParameter(f"{value!r} ends before it begins")
+    return first, last
 
 
 @command(
@@ -95,9 +97,9 @@ ziggurat cat --range -100 bafk...        the last 100 bytes
 """,
 )
 @ref_arguments
-@click.option("--range", "span", type=ByteSpan(), metavar="FIRST-LAST", help="As in HTTP, both included.")
+@click.option("--range", "span", callback=parse_span, metavar="FIRST-LAST", help="As in HTTP, both included.")
 @pass_session
-def cat_command(session: Session, refs: tuple[str, ...], span: tuple[int | None, int | None] | None) -> None:
+def cat_command(session: Session, refs: tuple[str, ...], span: Span | None) -> None:
     """Write the bytes of files to standard output, one after the other.
 
     Only proved bytes are written. A range reads no more than the blocks that it touches.
@@ -110,7 +112,7 @@ def cat_command(session: Session, refs: tuple[str, ...], span: tuple[int | None,
                 _stream(session, ref, *_resolve(session, ref, span))
 
 
-def _resolve(session: Session, ref: str, span: tuple[int | None, int | None]) -> tuple[int, int]:
+def _resolve(session: Session, ref: str, span: Span) -> tuple[int, int]:
     size = session.store.stat(ref).size
     first, last = span
     if size is None:

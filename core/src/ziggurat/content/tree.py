@@ -15,17 +15,10 @@ from typing import BinaryIO, Literal
 from attrs import define, field, frozen
 
 from ziggurat.content.cid import Cid
-from ziggurat.content.importer import (
-    DirEntry,
-    Directory,
-    FileDag,
-    Profile,
-    Symlink,
-    build_directory,
-    build_symlink,
-    import_file,
-)
-from ziggurat.errors import UnsupportedContent
+from ziggurat.content.directory import DirectoryDag, DirEntry, build_directory, build_symlink
+from ziggurat.content.importer import FileDag, file_reader, import_file
+from ziggurat.content.profile import Profile
+from ziggurat.errors import ContentMismatch, UnsupportedContent
 
 __all__ = ["TreeItem", "open_regular", "walk_directory"]
 
@@ -45,7 +38,6 @@ class TreeItem:
         path: Beneath the root, "/" between; "" for the root itself.
         type: What it is.
         dag: Its root, nodes and sizes.
-        size: Plain bytes; of a directory the sum beneath, of a symlink 0.
         source: Where it was read.
         file: A file's open bytes for a second pass; closed when the next item is asked for. None otherwise.
         target: Where a symlink points, else None.
@@ -53,8 +45,7 @@ class TreeItem:
 
     path: str
     type: Literal["file", "directory", "symlink"]
-    dag: FileDag | Directory | Symlink
-    size: int
+    dag: FileDag | DirectoryDag
     source: Path
     file: BinaryIO | None = None
     target: str | None = None
@@ -62,7 +53,12 @@ class TreeItem:
     @property
     def cid(self) -> Cid:
         """Its CID."""
-        return self.dag.cid
+        return self.dag.root
+
+    @property
+    def size(self) -> int:
+        """Plain bytes; of a directory the sum beneath, of a symlink 0."""
+        return self.dag.size
 
 
 @define
@@ -74,7 +70,6 @@ class _Folder:
     name: str
     left: Iterator[os.DirEntry[str]]
     done: list[DirEntry] = field(factory=list)
-    size: int = 0
 
 
 def walk_directory(
@@ -100,7 +95,7 @@ def walk_directory(
         Each finished item. The consumer may read its `file` again before it asks for the next.
 
     Raises:
-        UnsupportedContent: A fifo, socket or device, or a name or link target that is not UTF-8.
+        UnsupportedContent: A fifo, socket or device, or a name that is not UTF-8.
         ContentMismatch: A file changed while it was read.
         OSError: Something cannot be read; `filename` says what.
     """
@@ -110,8 +105,7 @@ def walk_directory(
         entry = next(folder.left, None)
         if entry is None:
             folders.pop()
-            made = build_directory(folder.done, profile)
-            item = TreeItem(folder.path, "directory", made, folder.size, folder.source)
+            item = TreeItem(folder.path, "directory", build_directory(folder.done, profile), folder.source)
             if folders:
                 _note(folders[-1], folder.name, item)
             yield item
@@ -168,7 +162,12 @@ def _enter(source: Path, path: str, name: str) -> _Folder:
     with os.scandir(source) as entries:
         found = sorted(entries, key=_bytes)
     for entry in found:
-        _check(entry.name, f"the name {os.fsencode(entry.name)!r} in {str(source)!r}")
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            raise UnsupportedContent(
+                f"the name {os.fsencode(entry.name)!r} in {str(source)!r} is not UTF-8; rename it"
+            ) from None
     return _Folder(source, path, name, iter(found))
 
 
@@ -176,22 +175,13 @@ def _bytes(entry: os.DirEntry[str]) -> bytes:
     return os.fsencode(entry.name)
 
 
-def _check(text: str, what: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UnsupportedContent(f"{what} is not UTF-8; rename it") from None
-
-
 def _note(folder: _Folder, name: str, item: TreeItem) -> None:
     folder.done.append(DirEntry(name, item.cid, item.dag.tsize, item.size))
-    folder.size += item.size
 
 
 def _symlink(source: Path, path: str, profile: Profile) -> TreeItem:
     target = os.readlink(source)
-    _check(target, f"the target of the symlink {str(source)!r}")
-    return TreeItem(path, "symlink", build_symlink(target, profile), 0, source, target=target)
+    return TreeItem(path, "symlink", build_symlink(target, profile), source, target=target)
 
 
 def _file(
@@ -202,10 +192,12 @@ def _file(
     pool: Executor | None,
     progress: Callable[[int], None] | None,
 ) -> TreeItem:
-    number, size = file.fileno(), os.fstat(file.fileno()).st_size
-
-    def read(offset: int, length: int) -> bytes:
-        return os.pread(number, length, offset)
-
-    dag = import_file(read, size, profile, pool=pool, progress=progress)
-    return TreeItem(path, "file", dag, dag.size, source, file)
+    size = os.fstat(file.fileno()).st_size
+    try:
+        dag = import_file(file_reader(file.fileno()), size, profile, pool=pool, progress=progress)
+    except OSError as error:
+        error.filename = error.filename or str(source)
+        raise
+    except ContentMismatch as error:
+        raise ContentMismatch(f"{str(source)!r}: {error.message}") from error
+    return TreeItem(path, "file", dag, source, file)
