@@ -84,7 +84,8 @@ class Document:
         elif self.source.packaged:
             return self.base / "default" / "catalog"
         else:
-            name, text = self.source.path.stem, os.path.realpath(self.source.path)
+            text = os.path.realpath(self.source.path)
+            name = Path(text).stem
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:10]
         return data_folder() / "stores" / f"{name}-{digest}"
 
