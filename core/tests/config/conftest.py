@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pytest
 from attrs import field, frozen, validators
@@ -70,6 +70,14 @@ class ReadOnly:
     def stat(self, key: str) -> None: ...
 
 
+class Mirror(ReadOnly):
+    """A backend whose factory is a method of its class."""
+
+    @classmethod
+    def make(cls, options: object, context: object) -> Self:
+        return cls(options, context)
+
+
 class Writable(ReadOnly):
     def put(self, key: str) -> None: ...
     def evict(self, key: str) -> None: ...
@@ -90,7 +98,8 @@ BACKENDS = {
     "swarm": BackendType(Writable, NoOptions, Capabilities(form="dag", public=True, durable=True)),
     "noticeboard": BackendType(Writable, NoOptions, Capabilities(public=True, durable=True), 1000),
     "gateway": BackendType(make_gateway, NoOptions, Capabilities(form="dag")),
-    "mirror": BackendType(ReadOnly, NoOptions),
+    "mirror": BackendType(Mirror.make, NoOptions),
+    "shelf": BackendType(ReadOnly, NoOptions),
     "flaky": BackendType(Writable, NoOptions),
 }
 

@@ -86,7 +86,8 @@ def test_a_whole_stack(read: Read, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "role"), [("memory", "cache"), ("gateway", "source"), ("mirror", "source")]
+    ("backend", "role"),
+    [("memory", "cache"), ("gateway", "source"), ("mirror", "source"), ("shelf", "source")],
 )
 def test_roles_that_follow_from_the_backend(home: Path, registry: Registry, backend: str, role: str) -> None:
     stack = load({"tier": [{"name": "x", "backend": backend}]}, registry=registry, environ={})

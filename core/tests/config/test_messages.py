@@ -305,6 +305,13 @@ def test_a_mapping_without_end(home: Path, registry: Registry) -> None:
     endless["options"] = {"bucket": "b", "prefix": endless}
     with pytest.raises(ConfigError, match="nested too deeply"):
         load({"tier": [endless]}, registry=registry, environ={})
+    ram = {"name": "ram", "backend": "memory"}
+    assert load({"tier": [ram, {**endless, "enabled": False}]}, registry=registry, environ={}).path
+
+
+def test_a_short_value_hides_only_itself(problems: Callable[..., list[str]]) -> None:
+    text = S3.replace("vault", "VAULT") + 'options.key_id = { env = "K" }'
+    assert problems(text, K="k") == ["5: tier[0].options: bucket 'VAULT' and key '***' do not fit together"]
 
 
 @pytest.mark.parametrize(
