@@ -35,7 +35,7 @@ class Subject:
         role: The role to test, or None for the one that a tier would have without a ``role``.
         seed: Puts content on a medium behind the backend's back; needed for a read-only backend.
         break_medium: Makes the medium unusable, as a pulled cable or an unmounted disk does, or None when
-            the test cannot; every hook must then raise.
+            the test cannot. No hook may then deny what is held.
         examples: Runs of the state machine; fewer for a slow medium.
     """
 
