@@ -153,7 +153,7 @@ def locate(text: str) -> dict[KeyPath, int]:
         Lines from 1. Should the scanner lose its way, what it found up to there.
     """
     scanner = _Scanner(text)
-    with contextlib.suppress(_LostError, RecursionError):
+    with contextlib.suppress(_LostError, RecursionError, tomllib.TOMLDecodeError):
         scanner.document()
     return scanner.lines
 

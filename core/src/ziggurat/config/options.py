@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from ziggurat.config.units import format_duration, format_size
 from ziggurat.errors import ZigguratError
 
 __all__ = ["build", "option_fields"]
+
+_SHORT = 4
 
 
 def option_fields(options: type[Any]) -> tuple[Field, ...]:
@@ -147,7 +150,9 @@ def _explain(error: Exception, *, hidden: bool, values: set[str]) -> str:
     # attrs validators raise with the message first, then field and value.
     text = str(error.args[0]) if error.args and isinstance(error.args[0], str) else str(error)
     for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, "***").replace(repr(value)[1:-1], "***")
+        for shown in (re.escape(value), re.escape(repr(value)[1:-1])):
+            # A short value is a part of many innocent words, so it is hidden only where it stands alone.
+            text = re.sub(rf"(?<!\w){shown}(?!\w)" if len(value) < _SHORT else shown, "***", text)
     if isinstance(error, (ValueError, TypeError, ZigguratError)):
         return text or "refused by the backend's own check"
     return f"the backend's own check failed with {type(error).__name__}: {text}; report it to its authors"

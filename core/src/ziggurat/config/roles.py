@@ -30,6 +30,8 @@ def read_only(type_: BackendType) -> bool | None:
             made = typing.get_type_hints(made).get("return")
         except (NameError, TypeError, AttributeError):
             made = None
+        if made is typing.Self:  # a class method that makes its own class
+            made = getattr(type_.factory, "__self__", None)
     if not isinstance(made, type) or not callable(getattr(made, "get", None)):
         return None
     return not callable(getattr(made, "put", None))

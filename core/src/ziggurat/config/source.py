@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import tomllib
@@ -77,15 +76,16 @@ class Document:
 
         The hash is the first 10 hex digits of the SHA-256 of the file's real path, so that every file has
         a catalog of its own; a file that is moved needs ``store.path``. For a mapping it is that of its
-        JSON text.
+        text.
         """
         if self.source is None:
-            name, text = "mapping", json.dumps(self.data, default=repr, skipkeys=True)
+            name, text = "mapping", repr(self.data)
         elif self.source.packaged:
             return self.base / "default" / "catalog"
         else:
-            name, text = self.source.path.stem, os.path.realpath(self.source.path)
-        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+            text = os.path.realpath(self.source.path)
+            name = Path(text).stem
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
         return data_folder() / "stores" / f"{name}-{digest}"
 
 
@@ -108,7 +108,7 @@ def find(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> Sou
 
     Args:
         path: What the user named, or None.
-        environ: The environment.
+        environ: The environment for ``ZIGGURAT_CONFIG``; the user's folders are those of the process.
 
     Returns:
         The file, and what named it.

@@ -88,7 +88,7 @@ def parse_duration(value: str | float) -> float:
         ValueError: Not a duration, or out of range.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("a duration is a finite number of seconds")
         seconds = Fraction(value)
     else:
