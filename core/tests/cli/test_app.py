@@ -327,7 +327,7 @@ def test_a_broken_plugin_breaks_nothing_but_itself(plugins: Callable[..., dict[s
         zig_odd="it = 7",
     )
     assert ziggurat("--version", env=env).returncode == 0
-    help = ziggurat("--help", env=env)  # noqa: A001 -- the text of the help
+    help = ziggurat("--help", env=env)  # noqa: A001 - the text of the help
     assert help.returncode == 0
     assert "broken" in help.stdout
     result = ziggurat("broken", env=env)

@@ -11,7 +11,7 @@ import click
 
 from ziggurat.cli import _output
 from ziggurat.cli._exit import Exit
-from ziggurat.cli._group import Lazy, LazyGroup, OutputGone
+from ziggurat.cli._group import Lazy, LazyGroup, OutputGoneError
 from ziggurat.cli._session import Session, log
 from ziggurat.errors import ZigguratError
 
@@ -106,7 +106,7 @@ def _run(args: list[str], session: Session) -> int:
         with contextlib.suppress(OSError):
             click.echo("interrupted", err=True)
         return Exit.INTERRUPTED
-    except OutputGone:
+    except OutputGoneError:
         return Exit.CLOSED_PIPE
     except click.ClickException as error:
         if error.__class__.__name__ == "NoArgsIsHelpError":  # click >= 8.2: the help is its message
@@ -121,7 +121,7 @@ def _run(args: list[str], session: Session) -> int:
         session.fail(error)
     except SystemExit as end:  # a plugin's command may end the process its own way
         return end.code if isinstance(end.code, int) else Exit.FAILED if end.code else session.code
-    except Exception as error:  # noqa: BLE001 -- the last place: a traceback never reaches a user
+    except Exception as error:  # noqa: BLE001 - the last place: a traceback never reaches a user
         log.info("internal error", exc_info=error)
         advice = "report the traceback above" if session.verbose else "run again with -v, and report it"
         session.fail(InternalError(f"internal error: {type(error).__name__}: {error} (a bug; {advice})"))
@@ -141,7 +141,7 @@ def _usage(error: click.UsageError) -> str:
 def _prepare_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115, PTH123 -- it lives as long as the process
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - it lives as long as the process
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a name that the locale cannot write must not end the command

@@ -13,7 +13,7 @@ from attrs import frozen
 from ziggurat.cli._output import output_gone
 from ziggurat.cli._session import Session
 
-__all__ = ["Command", "Group", "Lazy", "LazyGroup", "OutputGone", "command", "group"]
+__all__ = ["Command", "Group", "Lazy", "LazyGroup", "OutputGoneError", "command", "group"]
 
 
 def _session(ctx: click.Context) -> Session:
@@ -136,7 +136,7 @@ def group(name: str, *, examples: str, **attrs: Any) -> Callable[[Callable[..., 
     return click.group(name, cls=Group, epilog=_epilog(examples), **attrs)
 
 
-class OutputGone(Exception):  # noqa: N818 -- it is not an error: the reader had enough
+class OutputGoneError(Exception):
     """Nobody reads our stdout any more."""
 
 
@@ -166,7 +166,7 @@ class LazyGroup(Group):
         super().__init__(*args, **kwargs)
         self._lazy = dict(lazy)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Give the names of all commands."""
         from ziggurat.cli import _plugins
 
@@ -174,7 +174,7 @@ class LazyGroup(Group):
 
     def get_command(
         self,
-        ctx: click.Context,  # noqa: ARG002 -- click's signature
+        ctx: click.Context,  # noqa: ARG002 - click's signature
         cmd_name: str,
     ) -> click.Command | None:
         """Import a command because it is asked for."""
@@ -199,7 +199,7 @@ class LazyGroup(Group):
 
     def format_commands(
         self,
-        ctx: click.Context,  # noqa: ARG002 -- click's signature
+        ctx: click.Context,  # noqa: ARG002 - click's signature
         formatter: click.HelpFormatter,
     ) -> None:
         """List the commands by section."""
@@ -225,6 +225,6 @@ class LazyGroup(Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             if output_gone():
-                raise OutputGone from error
+                raise OutputGoneError from error
             # Without an errno: click would end quietly on any EPIPE, and this one is a failure to report.
             raise ConnectionError("a connection was closed by its other end") from error

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import attrs
 import click
@@ -40,10 +40,10 @@ _CHUNK = 1 << 20
 @command(
     "cid",
     examples="""
-ziggurat cid report.pdf photos/     one line each; a directory gives its root
+ziggurat cid report.pdf photos/     a directory gives its root
 ziggurat cid --json photos/         every entry
 cat a.iso | ziggurat cid -          standard input
-ziggurat cid --profile unixfs-v0-2015 a.iso     Qm..., as 'ipfs add' did
+ziggurat cid --profile unixfs-v0-2015 a.iso   Qm..., as 'ipfs add' did
 """,
 )
 @click.argument("sources", nargs=-1, required=True, metavar="PATH|-...", type=click.Path(allow_dash=True))
@@ -120,7 +120,7 @@ def _profile(
     hamt_size_estimation: str | None,
 ) -> Profile:
     """Change what the options name in a profile, with what follows from it, as Kubo does."""
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if hash_name is not None:
         changes["hash_name"] = hash_name
         if hash_name != "sha2-256" and cid_version is None:

@@ -24,7 +24,7 @@ ziggurat completion fish | source        in ~/.config/fish/config.fish
 def completion_command(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a shell. Bash 4.4 or later."""
     found = get_completion_class(shell)
-    assert found is not None, "click knows the shells of the choice"  # noqa: S101 -- for the type checker
+    assert found is not None, "click knows the shells of the choice"  # noqa: S101 - for the type checker
     made = found(ctx.find_root().command, {}, "ziggurat", "_ZIGGURAT_COMPLETE")
     # The base class, because click's bash runs bash to learn its version.
     print_text(ShellComplete.source(made))

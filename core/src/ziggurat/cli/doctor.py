@@ -99,7 +99,7 @@ def _guarded(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
         yield from look()
     except (ZigguratError, OSError) as error:
         yield Check(name, "problem", str(error))
-    except Exception as error:  # noqa: BLE001 -- a broken installation may raise anything
+    except Exception as error:  # noqa: BLE001 - a broken installation may raise anything
         yield Check(name, "problem", f"{type(error).__name__}: {error}", "reinstall ziggurat, or report it")
 
 

@@ -84,7 +84,6 @@ def _put_directory(session: Session, path: Path, expect: Cid | None) -> Receipt:
     store = session.store
     if expect is not None:
         from ziggurat.cli.cid import compute
-
         from ziggurat.content import profile_by_name
 
         found = compute(session, str(path), profile_by_name(store.config.profile))

@@ -136,7 +136,7 @@ def open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(mode):
         _refuse(path, mode)
     # What stood there may have been replaced since: O_NONBLOCK keeps a fifo from blocking the open.
-    file = open(path, "rb", opener=_no_follow)  # noqa: PTH123, SIM115 -- Path.open has no opener; the caller closes
+    file = open(path, "rb", opener=_no_follow)  # noqa: SIM115 - Path.open has no opener; the caller closes
     try:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
@@ -180,7 +180,7 @@ def _note(folder: _Folder, name: str, item: TreeItem) -> None:
 
 
 def _symlink(source: Path, path: str, profile: Profile) -> TreeItem:
-    target = os.readlink(source)
+    target = os.readlink(source)  # noqa: PTH115 - a Path would change "a//b/" to "a/b"
     return TreeItem(path, "symlink", build_symlink(target, profile), source, target=target)
 
 
