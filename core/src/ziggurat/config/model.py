@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from ziggurat.backend import BackendType, Role, Timeouts
+from ziggurat.plugin.registry import Provider
 
 __all__ = ["Limit", "Provider", "Retry", "StackConfig", "TierConfig"]
 
@@ -36,21 +37,6 @@ class Limit:
 
     concurrency: int | None = None
     rate: float | None = None
-
-
-@frozen
-class Provider:
-    """Which distribution offers a backend.
-
-    Attributes:
-        name: Entry-point name, such as "memory".
-        distribution: Distribution name, such as "ziggurat-memory".
-        version: Version of that distribution.
-    """
-
-    name: str
-    distribution: str
-    version: str
 
 
 @frozen
