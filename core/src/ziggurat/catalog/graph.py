@@ -18,10 +18,9 @@ WITH RECURSIVE mark (key) AS (
 ) """
 
 _REACHABLE = _MARK + "SELECT key FROM mark"  # noqa: S608 - constants
-_UNREACHABLE = _MARK + (
-    "SELECT key, stored, note, nodes_note, encoding FROM copies "
-    "WHERE medium = ? AND under = '' AND key NOT IN (SELECT key FROM mark)"
-)
+_UNREACHABLE = f"""{_MARK}
+SELECT key, stored, note, nodes_note, encoding FROM copies
+WHERE medium = ? AND under = '' AND key NOT IN (SELECT key FROM mark)"""  # noqa: S608 - constants
 
 _UP = """
 WITH RECURSIVE up (key) AS (

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ziggurat.catalog.records import Admission, CacheRow, Usage
 from ziggurat.catalog.schema import SLOT_BITS
-from ziggurat.catalog.slots import add, remove
+from ziggurat.catalog.slots import add, close, delete
 from ziggurat.catalog.sql import Connection, listed
 from ziggurat.catalog.volatile import Volatile
 
@@ -104,9 +104,10 @@ class Residency:
         def work(connection: Connection) -> bool:
             if _cache(connection, medium) is not None:
                 return False
-            connection.execute("INSERT INTO caches (medium, used, entries) VALUES (?, 0, 0)", (medium,))
-            cache = connection.last_insert_rowid()
-            add(connection, cache, sizes.items(), now, None)
+            ((cache,),) = connection.execute(
+                "INSERT INTO caches (medium, used, entries) VALUES (?, 0, 0) RETURNING id", (medium,)
+            ).fetchall()
+            add(connection, cache, sizes.items(), now, None, [])
             return True
 
         return self._volatile.write(work)
@@ -190,7 +191,7 @@ class Residency:
                 "AND key IN (SELECT value FROM json_each(?))",
                 (number, owner, listed(left)),
             )
-            freed = remove(connection, number, gone, owner, dying=True)
+            holes, freed = delete(connection, number, gone, owner, dying=True)
             room = admission.capacity - cache[1] + freed
             taken = _rows(connection, number, [key for key, _ in admission.wanted])
             granted: list[tuple[str, int]] = []
@@ -198,7 +199,8 @@ class Residency:
                 if size <= room and key not in taken:
                     granted.append((key, size))
                     room -= size
-            add(connection, number, granted, now, owner)
+            add(connection, number, granted, now, owner, holes)
+            close(connection, number, holes)
             return tuple(granted)
 
         return self._volatile.write(work)
@@ -226,7 +228,8 @@ class Residency:
                 "AND key IN (SELECT value FROM json_each(?))",
                 (cache[0], owner, listed(put)),
             )
-            remove(connection, cache[0], failed, owner, dying=False)
+            holes, _ = delete(connection, cache[0], failed, owner, dying=False)
+            close(connection, cache[0], holes)
 
         if put or failed:
             self._volatile.write(work)
@@ -276,7 +279,11 @@ class Residency:
 
         def work(connection: Connection) -> int:
             cache = _cache(connection, medium)
-            return 0 if cache is None else remove(connection, cache[0], keys, owner, dying=True)
+            if cache is None:
+                return 0
+            holes, freed = delete(connection, cache[0], keys, owner, dying=True)
+            close(connection, cache[0], holes)
+            return freed
 
         return self._volatile.write(work) if keys else 0
 
