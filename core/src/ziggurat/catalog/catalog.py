@@ -19,7 +19,7 @@ from ziggurat.catalog.records import CopyRow, Counts, Freed, MediumRow, Reservat
 from ziggurat.catalog.reservations import Reservations
 from ziggurat.catalog.residency import Residency
 from ziggurat.catalog.sql import Connection
-from ziggurat.catalog.volatile import Volatile
+from ziggurat.catalog.volatile import Note, Volatile
 from ziggurat.errors import StoreError
 from ziggurat.sqlite import Database
 
@@ -56,7 +56,7 @@ class Catalog:
                 ((self.id,),) = self._db.execute("SELECT value FROM meta WHERE name = 'uuid'").fetchall()
             self._media: dict[str, int] = {}
             self._names: dict[int, str] = {}
-            self._volatile = Volatile(path / "volatile.db", _VolatileNote(self._read, self._write), alone)
+            self._volatile = Volatile(path / "volatile.db", Note(self._read, self._write), alone)
         except BaseException:
             self._db.close()
             raise
@@ -398,24 +398,3 @@ class Catalog:
     def _write(self, call: Callable[[Connection], T]) -> T:
         with self._guard:
             return self._db.write(call)
-
-
-class _VolatileNote:
-    """The synced note about the volatile part, in `meta`."""
-
-    def __init__(
-        self,
-        read: Callable[..., list[tuple[Any, ...]]],
-        write: Callable[[Callable[[Connection], object]], object],
-    ) -> None:
-        self._get, self._set = read, write
-
-    def read(self) -> str:
-        return str(self._get("SELECT value FROM meta WHERE name = 'volatile'")[0][0])
-
-    def write(self, value: str) -> None:
-        self._set(
-            lambda connection: connection.execute(
-                "UPDATE meta SET value = ? WHERE name = 'volatile'", (value,)
-            )
-        )

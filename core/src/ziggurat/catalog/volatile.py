@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ziggurat.catalog.guard import Guard
 from ziggurat.catalog.process import boot_id, is_alive, process_identity
@@ -34,14 +34,32 @@ _REAP_EVERY = 2.0
 _DAMAGED = "damaged"
 
 
-class Note(Protocol):
-    """The synced note of the catalog proper: the boot under which the volatile part is in use, or ""."""
+class Note:
+    """The synced note of the catalog proper: the boot under which the volatile part is in use, or "".
+
+    Args:
+        select: Reads rows of the catalog proper.
+        change: Runs a piece of writing on it, synced when it returns.
+    """
+
+    def __init__(
+        self,
+        select: Callable[[str], list[tuple[Any, ...]]],
+        change: Callable[[Callable[[Connection], object]], object],
+    ) -> None:
+        self._select, self._change = select, change
 
     def read(self) -> str:
         """Read it."""
+        return str(self._select("SELECT value FROM meta WHERE name = 'volatile'")[0][0])
 
     def write(self, value: str) -> None:
         """Set it; synced when this returns."""
+        self._change(
+            lambda connection: connection.execute(
+                "UPDATE meta SET value = ? WHERE name = 'volatile'", (value,)
+            )
+        )
 
 
 class Volatile:
