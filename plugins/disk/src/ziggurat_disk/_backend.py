@@ -27,6 +27,9 @@ from ziggurat_disk._options import DiskOptions
 __all__ = ["Disk", "backend"]
 
 
+_RESERVE = 16 << 20  # bytes left free on any disk: to evict a row takes room in the database's log
+
+
 class Disk:
     """Blobs in one folder.
 
@@ -42,9 +45,10 @@ class Disk:
 
     def __init__(self, options: DiskOptions, context: Context) -> None:
         self._folder = os.path.abspath(options.path)
-        self._options, self._context = options, context
+        self._small, self._context = options.small, context
         self._durable = context.role != "cache"
-        self._guarded = context.role == "store" and context.capacity is None
+        guarded = context.role == "store" and context.capacity is None
+        self._share = options.min_free if guarded else 0.0
         self._errors = Translated(self._folder)
         self._lock = threading.Lock()
         self._copies: Copies | None = None
@@ -61,8 +65,7 @@ class Disk:
     def put(self, key: str, content: bytes | Blob) -> Stat:
         """Keep a blob; as a store it survives a power cut once this returns."""
         copies = self._copies or self._opened() or self._made()
-        if self._guarded:
-            self._leave_room(size_of(content))
+        self._leave_room(copies, size_of(content))
         size = copies.put(key, content)
         return Stat(size=size, stored=size)
 
@@ -146,7 +149,7 @@ class Disk:
                 self._copies = Copies(
                     self._folder,
                     durable=self._durable,
-                    small=self._options.small,
+                    small=self._small,
                     errors=self._errors,
                     logger=self._context.logger,
                 )
@@ -161,15 +164,18 @@ class Disk:
             raise gone(self._folder)
         return copies
 
-    def _leave_room(self, size: int) -> None:
+    def _leave_room(self, copies: Copies, size: int) -> None:
         with self._errors:
             disk = os.statvfs(self._folder)
-        keep = self._options.min_free * disk.f_blocks
-        if disk.f_bavail - size / disk.f_frsize < keep:
-            raise TierFull(
-                f"less than {self._options.min_free:.0%} of the disk at {self._folder} would stay free: "
-                "free space there, or give the tier a capacity"
-            )
+            free = disk.f_bavail * disk.f_frsize
+            if free - size >= max(_RESERVE, self._share * disk.f_blocks * disk.f_frsize):
+                return
+            if copies.takes_no_more(size):
+                return
+        fix = ", or give the tier a capacity" if self._share else ""
+        raise TierFull(
+            f"{self._folder} has {free} bytes free, too few for {size} more: free space there{fix}"
+        )
 
 
 backend = BackendType(

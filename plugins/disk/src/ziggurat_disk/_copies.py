@@ -39,6 +39,7 @@ __all__ = ["Copies", "make_copies"]
 T = TypeVar("T")
 
 _MMAP = 1 << 30  # bytes of the database that are read without a system call
+_SPARE = 64 << 10  # bytes of free pages beyond twice the blob: its index and other puts take some too
 
 # An ordinary table: WITHOUT ROWID is more than twice as slow to read with values of some KiB.
 _SCHEMA = (
@@ -123,8 +124,7 @@ class Copies:
             raise self._errors.tell(error) or error from error
         if data is None:
             with self._errors:
-                found: bytes | Blob | None = self._look(partial(self._read, key, byte_range))
-                return found
+                return self._look(partial(self._read, key, byte_range))
         return data if byte_range is None else self._cut(key, data, byte_range)
 
     def size(self, key: str) -> int | None:
@@ -198,6 +198,11 @@ class Copies:
             if self._moves() != moves:
                 raise TierUnavailable("blobs changed their place during the scan: scan again", retryable=True)
 
+    def takes_no_more(self, size: int) -> bool:
+        """Tell whether a blob fits into room that the database gave up before: its file never shrinks."""
+        spare = self._db.execute("PRAGMA freelist_count").get * self._db.execute("PRAGMA page_size").get
+        return size < self._small and 2 * size + _SPARE <= spare
+
     def check(self) -> None:
         """Raise unless the medium that was opened is still at its path."""
         try:
@@ -233,7 +238,7 @@ class Copies:
             raise TierUnavailable(f"{_database(self._folder)} is damaged: restore it, or empty the folder")
         return count
 
-    def _look(self, look: Callable[[], T | None]) -> T | None:
+    def _look(self, look: Callable[[], T]) -> T:
         """Look for a row, then for a file, and again while blobs cross over in between."""
         found = look()
         while found is None:
@@ -242,7 +247,7 @@ class Copies:
             if found is None:
                 self.check()  # an empty mount point is not an absent blob
                 if self._moves() == before:
-                    return None
+                    break
         return found
 
     def _put_row(self, connection: apsw.Connection, key: str, data: bytes) -> bool:
