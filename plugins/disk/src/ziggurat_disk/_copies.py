@@ -261,6 +261,8 @@ class Copies:
         return True
 
     def _put_file(self, key: str, content: bytes | Blob) -> None:
+        with self._errors:
+            self.check()  # and once more at the end: a long write is not to be in vain
         staged = self._files.stage(key, content)
         published = row = False
 

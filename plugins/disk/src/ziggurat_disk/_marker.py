@@ -53,7 +53,7 @@ def read_marker(folder: str) -> Marker | None:
     try:
         found = json.loads(data)
         version, marker = found["format"], Marker(id=found["id"], owner=found["owner"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         version, marker = None, Marker("", "")
     if isinstance(version, int) and version > FORMAT:
         raise TierUnavailable(
