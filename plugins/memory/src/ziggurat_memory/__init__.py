@@ -1,9 +1,8 @@
 """The memory backend of Ziggurat: a dictionary of bytes that is gone with the process."""
 
+from ziggurat.backend import BackendType, Capabilities
 from ziggurat_memory._backend import MemoryBackend
 from ziggurat_memory._options import Options
-
-from ziggurat.backend import BackendType, Capabilities
 
 __all__ = ["MemoryBackend", "Options", "backend"]
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ziggurat_memory._options import Options
-
 from ziggurat.backend import Blob, Context, Dag, Stat, hookimpl
 from ziggurat.errors import Unsupported
+from ziggurat_memory._options import Options
 
 __all__ = ["MemoryBackend"]
 

@@ -1,0 +1,12 @@
+"""For authors of backends, and for tests of the core: the contract as a test, and media that fail on order.
+
+Needs the extra ``ziggurat[testing]`` (pytest and hypothesis).
+"""
+
+from __future__ import annotations
+
+from ziggurat.testing._conformance import BackendConformance
+from ziggurat.testing._kit import Kit, Subject, Tier
+from ziggurat.testing._rules import ContractBroken, Rule
+
+__all__ = ["BackendConformance", "ContractBroken", "Kit", "Rule", "Subject", "Tier"]
