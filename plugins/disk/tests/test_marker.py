@@ -223,7 +223,8 @@ def test_a_creation_that_was_cut_short_is_completed(make: Make, folder: Path) ->
 def test_a_path_that_is_a_file_says_so(make: Make, folder: Path) -> None:
     folder.write_bytes(b"")
     disk = make()
-    calls = [*every_call(disk), lambda: disk.identify(claim=False)]
-    for call in calls:
+    for call in every_call(disk):
         with pytest.raises(TierError, match=str(folder)):
             call()
+    with pytest.raises(TierError, match=str(folder)):
+        disk.identify(claim=False)
