@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from ziggurat.backend import BackendType, Role, Timeouts
 from ziggurat.plugin.registry import Provider
@@ -61,14 +61,15 @@ class TierConfig:
     provider: Provider
     type: BackendType
     role: Role
-    options: Any
+    # Secrets never reach a repr, whatever the backend's own class shows.
+    options: Any = field(repr=lambda options: f"{type(options).__name__}(...)")
     capacity: int | None = None
     probe: bool = True
     publish: bool = False
     trusted: bool = False
     retry: Retry = Retry()
     limit: Limit = Limit()
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = Factory(Timeouts)
     breaker: int = 0
 
 
