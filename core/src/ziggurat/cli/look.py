@@ -1,0 +1,247 @@
+"""``ls``, ``stat``, ``has``, ``explain`` and ``stats``: what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ziggurat.cli._args import ref_arguments
+from ziggurat.cli._exit import Exit
+from ziggurat.cli._group import command
+from ziggurat.cli._output import plural, printable, size_text, table
+from ziggurat.cli._session import Session, pass_session
+from ziggurat.engine.records import Candidate, Entry
+
+__all__ = ["explain_command", "has_command", "ls_command", "stat_command", "stats_command"]
+
+
+@command(
+    "ls",
+    examples="""
+ziggurat ls                       the roots: what was put and not removed
+ziggurat ls bafy...               a directory
+ziggurat ls -R bafy.../photos     everything beneath one
+""",
+)
+@click.argument("refs", nargs=-1, metavar="[CID[/PATH]]...")
+@click.option("-R", "--recursive", is_flag=True, help="List everything beneath, too.")
+@pass_session
+def ls_command(session: Session, refs: tuple[str, ...], recursive: bool) -> None:
+    """List directories; without a CID, the roots. A file lists itself."""
+    if not refs:
+        _roots(session)
+    for ref in refs:
+        with session.attempt(ref):
+            if len(refs) > 1 and not session.json:
+                session.record(f"{printable(ref)}:")
+            for entry in _walk(session, ref) if recursive else session.store.ls(ref):
+                _entry(session, ref, entry)
+
+
+def _roots(session: Session) -> None:
+    for root in session.store.roots():
+        created = datetime.fromtimestamp(root.created, UTC).isoformat(timespec="seconds")
+        session.record(
+            f"{root.cid}  {size_text(root.size):>9}  {root.type:<9}  {created}",
+            cid=str(root.cid),
+            size=root.size,
+            type=root.type,
+            created=created,
+        )
+
+
+def _walk(session: Session, ref: str) -> Iterator[Entry]:
+    """Everything beneath, each directory before what is in it; memory grows with the depth only."""
+    import attrs
+
+    open_lists = [("", session.store.ls(ref))]
+    while open_lists:
+        prefix, entries = open_lists[-1]
+        entry = next(entries, None)
+        if entry is None:
+            open_lists.pop()
+            continue
+        entry = attrs.evolve(entry, path=prefix + entry.path)
+        yield entry
+        if entry.type == "directory":
+            open_lists.append((f"{entry.path}/", session.store.ls(entry.cid)))
+
+
+def _entry(session: Session, ref: str, entry: Entry) -> None:
+    mark = "/" if entry.type == "directory" else ""
+    link = f" -> {printable(entry.target)}" if entry.target is not None else ""
+    session.record(
+        f"{entry.cid}  {size_text(entry.size):>9}  {printable(entry.path)}{mark}{link}",
+        cid=str(entry.cid),
+        path=entry.path,
+        size=entry.size,
+        type=entry.type,
+        ref=ref,
+        **_present(target=entry.target, mode=entry.mode, mtime=entry.mtime),
+    )
+
+
+def _present(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+@command("stat", examples="ziggurat stat bafy.../a.jpg     type, size, copies, pin, tags")
+@ref_arguments
+@pass_session
+def stat_command(session: Session, refs: tuple[str, ...]) -> None:
+    """Say what is known of blobs, without reading all of them."""
+    for ref in refs:
+        with session.attempt(ref):
+            found = session.store.stat(ref)
+            where = [
+                {"tier": copy.tier, "bytes": copy.stored, "under": copy.under and str(copy.under)}
+                for copy in found.copies
+            ]
+            info = found.info
+            lines = [
+                ("cid", str(found.cid)),
+                ("type", found.type),
+                ("size", _exact(found.size)),
+                *(("copy", _copy(copy)) for copy in where),
+                ("root", _yes(found.root)),
+                ("pinned", _yes(found.pinned)),
+            ]
+            if info is not None:
+                lines += [("content type", info.content_type)] if info.content_type else []
+                lines += [("tag", f"{name}={value}") for name, value in sorted(info.tags.items())]
+                lines += [("metadata", f"{name}={value}") for name, value in sorted(info.metadata.items())]
+            if found.mode is not None:
+                lines.append(("mode", f"{found.mode:04o}"))
+            if found.mtime is not None:
+                lines.append(("mtime", datetime.fromtimestamp(found.mtime, UTC).isoformat()))
+            session.record(
+                "\n".join(table(lines)),
+                cid=str(found.cid),
+                ref=ref,
+                type=found.type,
+                size=found.size,
+                copies=[copy.tier for copy in found.copies],
+                where=where,
+                root=found.root,
+                pinned=found.pinned,
+                info=None
+                if info is None
+                else {
+                    "content_type": info.content_type,
+                    "tags": dict(info.tags),
+                    "metadata": dict(info.metadata),
+                },
+                **_present(mode=found.mode, mtime=found.mtime),
+            )
+
+
+def _exact(size: int | None) -> str:
+    if size is None or size < 1000:
+        return size_text(size)
+    return f"{size_text(size)} ({size} bytes)"
+
+
+def _copy(copy: dict[str, Any]) -> str:
+    under = f", under {copy['under']}" if copy["under"] else ""
+    return f"{copy['tier']} ({size_text(copy['bytes'])}{under})"
+
+
+def _yes(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: "could not tell"}[value]
+
+
+@command("has", examples="ziggurat has bafy... && echo safe     0: yes, 1: no, 5: could not tell")
+@ref_arguments
+@pass_session
+def has_command(session: Session, refs: tuple[str, ...]) -> None:
+    """Say whether a store or a source holds blobs; caches are not asked."""
+    for ref in refs:
+        with session.attempt(ref):
+            held = session.store.has(ref)
+            session.record(f"{_yes(held):<3}  {printable(ref)}", ref=ref, has=held)
+            if not held:
+                session.ends_with(Exit.FAILED)
+
+
+@command("explain", examples="ziggurat explain bafy...     each tier in the order in which a read asks it")
+@ref_arguments
+@pass_session
+def explain_command(session: Session, refs: tuple[str, ...]) -> None:
+    """Say where the copies and cached blocks of a blob are, and which tier would answer a read."""
+    for ref in refs:
+        with session.attempt(ref):
+            found = session.store.explain(ref)
+            blocks = "" if found.blocks is None else f", {plural(found.blocks, 'block')}"
+            head = f"{found.cid}  {found.type or 'unknown type'}, {_exact(found.size)}{blocks}"
+            rows = [_tier_row(tier, found.blocks) for tier in found.tiers]
+            end = f"a read is answered by {found.answers}" if found.answers else "no tier would answer a read"
+            session.record(
+                "\n".join([head, *(f"  {line}" for line in table(rows)), f"  {printable(end)}"]),
+                cid=str(found.cid),
+                ref=ref,
+                type=found.type,
+                size=found.size,
+                blocks=found.blocks,
+                answers=found.answers,
+                accesses=found.accesses,
+                tiers=[
+                    {
+                        "tier": tier.tier,
+                        "role": tier.role,
+                        "holds": tier.holds,
+                        "blocks": tier.blocks,
+                        "bytes": tier.size,
+                        "note": tier.note,
+                    }
+                    for tier in found.tiers
+                ],
+            )
+
+
+def _tier_row(tier: Candidate, of: int | None) -> tuple[str, str, str, str]:
+    holds = _yes(tier.holds)
+    if tier.blocks:
+        holds = f"{tier.blocks} of {of} blocks" if of else f"{tier.blocks} blocks"
+    if tier.size:
+        holds += f", {size_text(tier.size)}"
+    return tier.tier, tier.role, holds, tier.note
+
+
+@command("stats", examples="ziggurat stats --json | jq '.tiers[] | {tier, used, capacity}'")
+@pass_session
+def stats_command(session: Session) -> None:
+    """Say what each tier holds, and what the store counts."""
+    found = session.store.stats()
+    head = ("tier", "role", "backend", "used", "capacity", "entries", "hits", "misses", "errors", "state")
+    rows = [
+        (
+            tier.tier,
+            tier.role,
+            tier.backend,
+            size_text(tier.used),
+            size_text(tier.capacity),
+            "-" if tier.entries is None else str(tier.entries),
+            str(tier.hits),
+            str(tier.misses),
+            str(tier.errors),
+            tier.state,
+        )
+        for tier in found.tiers
+    ]
+    lines = table([head, *rows], right=range(3, 9))
+    session.record(
+        "\n".join([*lines, f"{plural(found.roots, 'root')}, {plural(found.pins, 'pin')}"]),
+        roots=found.roots,
+        pins=found.pins,
+        dropped_fills=found.dropped_fills,
+        tiers=[_tier_stats(tier) for tier in found.tiers],
+    )
+
+
+def _tier_stats(tier: Any) -> dict[str, Any]:
+    import attrs
+
+    return attrs.asdict(tier)
