@@ -167,7 +167,7 @@ class Catalog:
 
     def record_put(
         self,
-        root: RootRow | None,
+        roots: Iterable[RootRow],
         copies: Sequence[CopyRow],
         *,
         edges: Iterable[tuple[str, str]] = (),
@@ -177,7 +177,7 @@ class Catalog:
         """Record what a put did, all of it or nothing, synced when this returns.
 
         Args:
-            root: The root that it made, None if it made none (a child, or a put that found too few tiers).
+            roots: The roots that it made; none for a child, or a put that found too few tiers.
             copies: Copies that are now on their media; a row that is there already is replaced.
             edges: Parent and child keys of links.
             info: What the user said, by key.
@@ -187,11 +187,11 @@ class Catalog:
             StoreError: Nothing was recorded, and the reservations still stand.
         """
         numbered = [(self._need_medium(row.medium), row) for row in copies]
-        links, said = list(edges), dict(info or {})
+        made, links, said = list(roots), list(edges), dict(info or {})
 
         def work(connection: Connection) -> None:
             rows.put_copies(connection, numbered)
-            if root is not None:
+            for root in made:
                 rows.put_root(connection, root)
             if links:
                 rows.put_edges(connection, links)

@@ -9,7 +9,8 @@ from ziggurat.content.cid import DAG_PB, RAW, Cid
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Layout, Piece, children_of
 from ziggurat.content.parcel import Parcel
-from ziggurat.content.unixfs import Node, leaf_block, leaf_payload, parse_node
+from ziggurat.content.leaves import leaf_block, leaf_payload
+from ziggurat.content.unixfs import Node, parse_node
 from ziggurat.errors import MalformedContent, UnsupportedContent
 
 __all__ = ["MAX_PATH_DEPTH", "assemble"]
@@ -65,7 +66,7 @@ class _Assembly:
         if node.is_file:
             return self._file(root, node)
         if node.type == "symlink":
-            return Parcel(root, "symlink", len(node.target.encode()), {root: block}, tsize=len(block))
+            return Parcel(root, "symlink", 0, {root: block}, tsize=len(block))
         return self._linking(root, node, depth)
 
     def _block(self, cid: Cid, root: Cid) -> bytes:

@@ -14,8 +14,9 @@ from typing import NamedTuple, TypeAlias
 from ziggurat.content.car import car_header, read_car, write_car
 from ziggurat.content.cid import DAG_PB, MAX_BLOCK, Cid
 from ziggurat.content.importer import FileDag, import_file
+from ziggurat.content.leaves import leaf_payload
 from ziggurat.content.profile import PROFILES, Profile
-from ziggurat.content.unixfs import Node, leaf_payload, parse_node
+from ziggurat.content.unixfs import Node, parse_node
 from ziggurat.errors import ContentMismatch, MalformedContent, NotAFile
 
 __all__ = ["Cursor", "Layout", "Piece", "Want", "nodes_car", "read_nodes", "rebuild_nodes"]

@@ -12,7 +12,8 @@ from ziggurat.content.car import car_header_size, car_section_size, write_car
 from ziggurat.content.cid import DAG_PB, Cid
 from ziggurat.content.importer import FileDag, Leaf
 from ziggurat.content.layout import nodes_car
-from ziggurat.content.unixfs import leaf_block, parse_node
+from ziggurat.content.leaves import leaf_block
+from ziggurat.content.unixfs import parse_node
 from ziggurat.errors import ContentMismatch, MalformedContent
 
 __all__ = ["Parcel", "ParcelType", "Source"]

@@ -102,7 +102,7 @@ def assemble_stack(
     reader = Reader(caches, flights, fetcher, layouts, hashers, ahead)
     paths = Paths(reader)
     lock = StoreLock(path / "copies.lock") if catalog is not None else None
-    writer = Writer(places, catalog, lock, failures, min_copies)
+    writer = Writer(places, catalog, lock, failures, min_copies, askers)
     keeper = Keeper(places, catalog, lock) if catalog is not None and lock is not None else None
 
     def solo(tier: StoreTier) -> Reader:

@@ -54,6 +54,8 @@ class VolatileCache:
         # Room is made before bytes arrive, so admission, eviction and put are one step.
         self._step = threading.Lock()
         self._get, self._hit = tier.get_block, index.hit
+        self.peek = tier.hooks.get_whole
+        """The backend's own look-up, for the store's hit path."""
 
     def lookup(self, key: str) -> tuple[bytes, bool] | None:
         """`BlockCache.lookup`; a hit is noted for the policy."""

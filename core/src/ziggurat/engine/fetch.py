@@ -15,7 +15,7 @@ from ziggurat.engine.flights import Flight, Flights
 from ziggurat.engine.places import Place, Places
 from ziggurat.engine.repair import Repair
 from ziggurat.engine.session import Layouts, Session, Value
-from ziggurat.errors import BlobNotFound, CorruptBlob, MalformedContent, StoreUnavailable, TierError
+from ziggurat.errors import BlobNotFound, ContentMismatch, CorruptBlob, MalformedContent, StoreUnavailable, TierError
 
 __all__ = ["Fetch", "Fetcher"]
 

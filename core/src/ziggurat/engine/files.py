@@ -26,7 +26,6 @@ class BlobFile(io.RawIOBase):
 
     def __init__(self, reader: Reader, cid: Cid) -> None:
         self._reader, self._cid = reader, cid
-        self._size, _ = reader.stream(cid, 0, 0)
         self._size = reader.size(cid)
         self._position = 0
 

@@ -99,6 +99,15 @@ class Reader:
         pieces = self._pieces(session, _WINDOW_BYTES, _WINDOW_ITEMS, ahead=True)
         return stop - start, (data for _, data in pieces)
 
+    def size(self, root: Cid) -> int:
+        """Plain bytes of a file.
+
+        Raises:
+            NotAFile: It is a directory or symlink.
+        """
+        _, top = self.open(root, 0, 0)
+        return _file(root, top).size if isinstance(top, Node) else len(top)
+
     def block(self, cid: Cid, root: Cid | None = None) -> Value:
         """One proved block: a node, or the plain bytes of a leaf.
 

@@ -12,11 +12,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
-from ziggurat.content import FileDag, Leaf, Profile, import_file, proves_leaf
-from ziggurat.content.parcel import Parcel, Source
-from ziggurat.errors import ContentMismatch
+from attrs import frozen
 
-__all__ = ["PutSource", "fixed", "from_path", "parcel_of"]
+from ziggurat.content import PROFILES, Cid, FileDag, Leaf, Profile, file_reader, import_file, proves_leaf
+from ziggurat.content.importer import Read
+from ziggurat.content.parcel import Parcel, Source
+from ziggurat.content.tree import TreeItem, open_regular
+from ziggurat.engine.records import Entry
+from ziggurat.errors import ContentMismatch, MalformedContent
+
+__all__ = ["PutSource", "parcel_of", "parcel_of_tree"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 PutSource: TypeAlias = "Buffer | os.PathLike[str] | BinaryIO | Iterable[Buffer]"
@@ -29,7 +34,13 @@ _IN_MEMORY = 8 << 20
 
 @contextmanager
 def parcel_of(
-    source: PutSource, profile: Profile, *, spool: Callable[[], Path], pool: Executor, progress: Progress | None = None
+    source: PutSource,
+    profile: Profile,
+    *,
+    spool: Callable[[], Path],
+    pool: Executor,
+    expect: Cid | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Parcel]:
     """The parcel of a file's content, valid inside the block.
 
@@ -38,64 +49,117 @@ def parcel_of(
         profile: How to cut and name it.
         spool: Gives the folder for what cannot be read twice.
         pool: Threads that read and hash leaves.
+        expect: The CID that must come out; the named profiles are tried too.
         progress: Told the bytes of each leaf that is read for the first store.
 
     Raises:
         TypeError: `source` is text, or nothing that has bytes.
-        ContentMismatch: The source changed while it was read.
+        ContentMismatch: The source changed while it was read, or is not what `expect` names.
         OSError: The source cannot be read.
     """
     if isinstance(source, str):
         raise TypeError(
             "a str is neither a path nor bytes: pass pathlib.Path(text) for the file, or text.encode() for the text"
         )
+    how = _Naming(profile, expect, pool)
     with ExitStack() as open_files:
         if isinstance(source, bytes | bytearray | memoryview):
-            yield fixed(bytes(source), profile, pool, progress)
-        elif isinstance(source, os.PathLike):
-            yield _from_descriptor(
-                open_files.enter_context(_regular(Path(source), spool)), profile, pool, progress
-            )
+            yield _fixed(bytes(source), how, progress)
+            return
+        if isinstance(source, os.PathLike):
+            opened: int | bytes = open_files.enter_context(_regular(Path(source), spool))
         else:
-            spooled = open_files.enter_context(_spooled(source, spool))
-            if isinstance(spooled, bytes):
-                yield fixed(spooled, profile, pool, progress)
-            else:
-                yield _from_descriptor(spooled, profile, pool, progress)
+            opened = open_files.enter_context(_spooled(source, spool))
+        yield _fixed(opened, how, progress) if isinstance(opened, bytes) else _from_file(opened, how, progress)
 
 
-def fixed(data: bytes, profile: Profile, pool: Executor, progress: Progress | None = None) -> Parcel:
+@frozen
+class _Naming:
+    """How a source is cut and named."""
+
+    profile: Profile
+    expect: Cid | None
+    pool: Executor
+
+    def build(self, read: Read, size: int) -> FileDag:
+        """Import it, with the profile that gives the expected CID where there is one."""
+        pool = self.pool if size > _PIECE else None
+        built = import_file(read, size, self.profile, pool=pool)
+        if self.expect is None or built.root == self.expect:
+            return built
+        for other in PROFILES.values():
+            if other != self.profile:
+                again = import_file(read, size, other, pool=pool)
+                if again.root == self.expect:
+                    return again
+        raise ContentMismatch(
+            f"the content is {built.root}, not the expected {self.expect}; nothing was kept", cid=self.expect
+        )
+
+
+def _fixed(data: bytes, how: _Naming, progress: Progress | None) -> Parcel:
     """The parcel of bytes that are in memory and cannot change."""
     view = memoryview(data)
-    built = import_file(
-        lambda offset, length: view[offset : offset + length],
-        len(data),
-        profile,
-        pool=pool if len(data) > _PIECE else None,
-        progress=progress,
-    )
+    built = how.build(lambda offset, length: view[offset : offset + length], len(data))
+    if progress is not None:
+        progress(len(data))
     return Parcel.of_file(built, data=data)
 
 
-def from_path(path: Path, built: FileDag, pool: Executor, progress: Progress | None = None) -> Parcel:
-    """The parcel of a file that was imported before; opened again at each pass, and compared with the first."""
-
-    def start() -> Iterator[tuple[Leaf, Buffer]]:
-        with path.open("rb", buffering=0) as file:
-            yield from _second_pass(file.fileno(), built, pool)
-
-    return Parcel.of_file(built, source=_counted(start, progress))
-
-
-def _from_descriptor(handle: int, profile: Profile, pool: Executor, progress: Progress | None) -> Parcel:
+def _from_file(handle: int, how: _Naming, progress: Progress | None) -> Parcel:
     size = os.fstat(handle).st_size
     if size <= _PIECE:
         data = os.pread(handle, size + 1, 0)
         if len(data) != size:
             raise ContentMismatch("the source changed while it was read; put it again when it is at rest")
-        return fixed(data, profile, pool, progress)
-    built = import_file(lambda offset, length: os.pread(handle, length, offset), size, profile, pool=pool)
-    return Parcel.of_file(built, source=_counted(lambda: _second_pass(handle, built, pool), progress))
+        return _fixed(data, how, progress)
+    built = how.build(file_reader(handle), size)
+    return Parcel.of_file(built, source=_counted(lambda: _second_pass(handle, built, how.pool), progress))
+
+
+def parcel_of_tree(
+    items: Iterable[TreeItem], pool: Executor, on_entry: Callable[[Entry], None] | None = None
+) -> Parcel:
+    """The parcel of a walked directory, with those of everything beneath it.
+
+    Files are opened again when they are stored, and compared with what the walk found.
+
+    Args:
+        items: Children before the directory that holds them, the root last.
+        pool: Threads that read and prove.
+        on_entry: Called with each entry.
+    """
+    waiting: dict[str, dict[Cid, Parcel]] = {}
+    parcel: Parcel | None = None
+    for item in items:
+        parcel = _of_item(item, waiting.pop(item.path, {}), pool)
+        if item.path:
+            waiting.setdefault(item.path.rpartition("/")[0], {})[parcel.cid] = parcel
+        if on_entry is not None:
+            on_entry(Entry(item.path, item.cid, item.type, item.size, target=item.target))
+    if parcel is None:  # pragma: no cover - a walk gives the root at least
+        raise MalformedContent("the tree is empty")
+    return parcel
+
+
+def _of_item(item: TreeItem, children: dict[Cid, Parcel], pool: Executor) -> Parcel:
+    dag = item.dag
+    if isinstance(dag, FileDag):
+        return Parcel.of_file(dag, source=lambda: _reopened(item.source, dag, pool))
+    return Parcel(
+        item.cid,
+        item.type,
+        item.size,
+        dag.nodes,
+        children=tuple(children.values()),
+        links=tuple(children),
+        tsize=dag.tsize,
+    )
+
+
+def _reopened(path: Path, built: FileDag, pool: Executor) -> Iterator[tuple[Leaf, Buffer]]:
+    with open_regular(path) as file:
+        yield from _second_pass(file.fileno(), built, pool)
 
 
 def _second_pass(handle: int, built: FileDag, pool: Executor) -> Iterator[tuple[Leaf, Buffer]]:

@@ -9,14 +9,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ziggurat.backend import Info
 from ziggurat.catalog import Catalog
 from ziggurat.config import load
 from ziggurat.config.model import StackConfig
-from ziggurat.content import DAG_PB, Cid, Profile, profile_by_name, walk_directory
+from ziggurat.content import DAG_PB, Cid, Profile, profile_by_name
 from ziggurat.content.assemble import assemble
+from ziggurat.content.tree import walk_directory
 from ziggurat.engine.assembly import Stack, assemble_stack
 from ziggurat.engine.blocks import evict_blocks
 from ziggurat.engine.caches import VolatileCache
@@ -37,8 +38,9 @@ from ziggurat.engine.records import (
     StackStats,
 )
 from ziggurat.engine.session import Buffer
-from ziggurat.engine.sources import PutSource, parcel_of
-from ziggurat.engine.trees import CarSource, car_blocks, export_car, parcel_of_tree, receipt_of
+from ziggurat.engine.cars import CarBlocks, CarSource, export_car
+from ziggurat.engine.sources import PutSource, parcel_of, parcel_of_tree
+from ziggurat.engine.trees import receipt_of
 from ziggurat.errors import BlobNotFound, ConfigError, NotDurable, StoreError, Unsupported, ZigguratError
 from ziggurat.plugin.registry import Registry
 from ziggurat.tiers import CacheTier, StoreTier, make_tier
@@ -82,7 +84,7 @@ class Store:
         config: A loaded configuration.
 
     Attributes:
-        config: As given; None for a store made of tiers.
+        config: What the store was made from.
     """
 
     def __init__(self, config: StackConfig) -> None:
@@ -105,7 +107,7 @@ class Store:
             if catalog is not None:
                 catalog.close()
             raise
-        self.config: StackConfig | None = config
+        self.config = config
 
     @classmethod
     def from_tiers(
@@ -129,16 +131,15 @@ class Store:
         store = cls.__new__(cls)
         if catalog is None:
             catalog = _catalog_for(path, [(tier.role, tier.capabilities.volatile) for tier in tiers])
-        store._start(
-            assemble_stack(
-                tiers,
-                path=path,
-                profile=profile_by_name(profile) if isinstance(profile, str) else profile,
-                min_copies=min_copies,
-                catalog=catalog,
-            )
+        stack = assemble_stack(
+            tiers,
+            path=path,
+            profile=profile_by_name(profile) if isinstance(profile, str) else profile,
+            min_copies=min_copies,
+            catalog=catalog,
         )
-        store.config = None
+        store._start(stack)
+        store.config = StackConfig(tuple(tier.config for tier in tiers), path, min_copies, stack.profile.name)
         return store
 
     def _start(self, stack: Stack) -> None:
@@ -213,10 +214,10 @@ class Store:
         """
         if ref.__class__ is Cid and length is None and not offset:
             # A block that is in this process's memory: two look-ups, and a note for the policy.
-            block = self._hot(ref.cache_key)  # type: ignore[union-attr]  # a Cid, by the test above
-            if block is not None and ref.codec != DAG_PB:  # type: ignore[union-attr]
-                self._hit(ref.cache_key)  # type: ignore[union-attr]
-                self._noted(ref.cache_key)  # type: ignore[union-attr]
+            block = self._hot(ref.cache_key)
+            if block is not None and ref.codec != DAG_PB:
+                self._hit(ref.cache_key)
+                self._noted(ref.cache_key)
                 return block
         stack = self._stack()
         cid = stack.paths.resolve(ref)
@@ -347,7 +348,7 @@ class Store:
             UnsupportedContent: A root's links cannot be read.
         """
         stack = self._writable()
-        with car_blocks(source, stack.spool(), progress) as blocks:
+        with CarBlocks(source, stack.spool(), progress) as blocks:
             return tuple(stack.trees.put(parcel) for parcel in blocks.parcels())
 
     def export_car(
@@ -552,7 +553,7 @@ def _hot_path(stack: Stack) -> tuple[Callable[[str], bytes | None], Callable[[st
     first = stack.caches.caches[0] if stack.caches else None
     if not isinstance(first, VolatileCache):
         return _nothing, _nothing
-    return first.peek, first.index.hit
+    return cast("Callable[[str], bytes | None]", first.peek), first.index.hit
 
 
 def _nothing(_key: str) -> None:

@@ -1,32 +1,25 @@
-"""Whole trees: put with their children, adopted, copied, imported from a CAR and exported to one."""
+"""Whole trees: a blob put, copied or adopted with all that it links to."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from pathlib import Path
-from typing import BinaryIO, TypeAlias, cast
 
 from ziggurat.backend import Info
 from ziggurat.catalog import CopyRow
-from ziggurat.content import Cid, read_car
+from ziggurat.content import Cid
 from ziggurat.content.assemble import assemble
 from ziggurat.content.parcel import Parcel
+from ziggurat.engine.reader import Reader
 from ziggurat.engine.records import Receipt
 from ziggurat.engine.writer import Placement, Writer
-from ziggurat.errors import ContentMismatch, MalformedContent
+from ziggurat.errors import BlobNotFound
 from ziggurat.tiers import StoreTier
 
-__all__ = ["CarSource", "TreeWriter", "car_blocks", "closure_of", "edges_of"]
-
-CarSource: TypeAlias = "os.PathLike[str] | BinaryIO | Iterable[bytes]"
-Progress: TypeAlias = Callable[[int], None]
+__all__ = ["TreeWriter", "closure_of", "edges_of", "receipt_of"]
 
 _ROWS = 500
 """Rows that may wait for their commit: a crash leaves at most so many copies that gc does not know."""
-_PIECE = 1 << 20
 
 
 def closure_of(root: Parcel) -> list[Parcel]:
@@ -99,6 +92,31 @@ class TreeWriter:
             self._writer.keep(root, done, edges=edges_of(closure), carried=carried, make_root=make_root)
         return receipt_of(root, done)
 
+    def adopt(self, cid: Cid, tier: StoreTier, solo: Callable[[StoreTier], Reader]) -> Receipt:
+        """Record as a root what a store keeps already, after proving all of it on that store alone.
+
+        Raises:
+            BlobNotFound, StoreUnavailable: The store does not keep all of it.
+        """
+        reader = solo(tier)
+        root = assemble(cid, reader.raw_block)
+        closure = closure_of(root)
+        done, carried = Placement(), list[CopyRow]()
+        with self._writer.adding():
+            for parcel in closure:
+                for _ in parcel.source() if parcel.source is not None else ():
+                    pass  # each leaf is proved as it is read
+            kept = [root] if tier.is_dag else closure
+            for parcel in kept:
+                if not tier.has(parcel.cid):
+                    raise BlobNotFound(f"tier {tier.name!r} does not keep {parcel.cid}", cid=parcel.cid)
+            rows = [self._writer.found_on(tier, parcel) for parcel in kept]
+            if tier.is_dag:
+                carried = _carried(closure, rows[0].medium)
+            done = Placement([tier.name], rows)
+            self._writer.keep(root, done, edges=edges_of(closure), carried=carried, make_root=True)
+        return receipt_of(root, done)
+
     def _put_on(
         self, tier: StoreTier, root: Parcel, closure: list[Parcel], done: Placement, info: Info | None
     ) -> list[CopyRow]:
@@ -108,11 +126,7 @@ class TreeWriter:
             self._writer.copy_to(tier, root, done, info)
             if len(done.copies) == made:
                 return []
-            medium, under = done.copies[-1].medium, str(root.cid.key)
-            return [
-                CopyRow(str(child.cid.key), medium, 0, encoding=child.encoding or None, under=under)
-                for child in closure[:-1]
-            ]
+            return _carried(closure, done.copies[-1].medium)
         if not self._children_on(tier, closure[:-1], done):
             return []
         self._writer.copy_to(tier, root, done, info)
@@ -134,98 +148,22 @@ class TreeWriter:
                     rows += placed.copies
                     failures += placed.failures
             finally:
-                self._writer.record(None, rows)
+                self._writer.record((), rows)
             if failures:
                 done.failures.append(failures[0])
                 return False
         return True
 
 
+def _carried(closure: list[Parcel], medium: str) -> list[CopyRow]:
+    """Rows of the children that a dag store keeps as part of the last of `closure`."""
+    under = str(closure[-1].cid.key)
+    return [
+        CopyRow(str(child.cid.key), medium, 0, encoding=child.encoding or None, under=under)
+        for child in closure[:-1]
+    ]
+
+
 def receipt_of(parcel: Parcel, done: Placement) -> Receipt:
     """What a put of this parcel acknowledges."""
     return Receipt(parcel.cid, parcel.size, tuple(done.tiers), parcel.type)
-
-
-class car_blocks:  # noqa: N801 - a context manager, used like a function
-    """The proved blocks of a CAR, at hand while the block runs; kept in a file without a name.
-
-    Args:
-        source: A path, a binary file or pieces of one.
-        spool: Folder for the file.
-        progress: Told the bytes of the CAR as they are read.
-
-    Raises:
-        MalformedContent: Not a CAR, or one that is cut off.
-        ContentMismatch: A block that is not its CID's.
-    """
-
-    def __init__(self, source: CarSource, spool: Path, progress: Progress | None = None) -> None:
-        self._source, self._spool, self._progress = source, spool, progress
-        self._places: dict[Cid, tuple[int, int]] = {}
-        self.roots: tuple[Cid, ...] = ()
-
-    def __enter__(self) -> car_blocks:
-        self._file = cast("BinaryIO", tempfile.TemporaryFile(dir=self._spool))
-        try:
-            self._read()
-        except BaseException:
-            self._file.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def _read(self) -> None:
-        car = read_car(self._pieces())
-        self.roots = car.roots
-        offset = 0
-        for cid, block in car:
-            if not cid.matches(block):
-                raise ContentMismatch(f"the CAR holds a block that is not {cid}; nothing was imported", cid=cid)
-            if cid not in self._places:
-                self._file.write(block)
-                self._places[cid] = (offset, len(block))
-                offset += len(block)
-        self._file.flush()
-
-    def _pieces(self) -> Iterator[bytes]:
-        if isinstance(self._source, os.PathLike):
-            with Path(self._source).open("rb", buffering=0) as file:
-                yield from self._told(iter(lambda: file.read(_PIECE), b""))
-            return
-        read = getattr(self._source, "read", None)
-        pieces = iter(lambda: read(_PIECE), b"") if read is not None else cast("Iterable[bytes]", self._source)
-        yield from self._told(pieces)
-
-    def _told(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        for piece in pieces:
-            yield piece
-            if self._progress is not None:
-                self._progress(len(piece))
-
-    def get(self, cid: Cid, root: Cid) -> bytes:
-        """A block of the CAR.
-
-        Raises:
-            MalformedContent: The CAR lacks it.
-        """
-        place = self._places.get(cid)
-        if place is None:
-            raise MalformedContent(
-                f"the CAR lacks the block {cid}, which {root} needs; nothing was imported", cid=root
-            )
-        offset, length = place
-        return os.pread(self._file.fileno(), length, offset)
-
-    def parcels(self) -> list[Parcel]:
-        """A parcel for each root of the CAR, whole.
-
-        Raises:
-            MalformedContent: The CAR has no roots, or lacks blocks of one.
-        """
-        if not self.roots:
-            raise MalformedContent("the CAR names no root, so nothing would keep its blocks")
-        return [assemble(root, self.get) for root in dict.fromkeys(self.roots)]
-
-

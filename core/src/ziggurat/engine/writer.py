@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 
 from attrs import define, field
 
@@ -47,6 +48,7 @@ class Writer:
         lock: Held while copies are added.
         failures: Where failures are noted that another tier made good.
         min_copies: Copies that a put needs.
+        pool: Threads that put several parcels at once, so that their syncs are shared.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Writer:
         lock: StoreLock | None,
         failures: Failures,
         min_copies: int,
+        pool: Executor,
     ) -> None:
+        self._pool = pool
         self._places, self._catalog, self._lock = places, catalog, lock
         self._failures, self.min_copies = failures, min_copies
 
@@ -65,7 +69,7 @@ class Writer:
         """The tiers that may be put to, in file order."""
         return tuple(tier for tier in self._places.stores if tier.writable)
 
-    def adding(self):  # type: ignore[no-untyped-def]  # a context manager of either kind
+    def adding(self) -> AbstractContextManager[None]:
         """Hold the right to add copies: a collection waits meanwhile."""
         return self._lock.shared() if self._lock is not None else nullcontext()
 
@@ -89,9 +93,42 @@ class Writer:
                     break
                 self.copy_to(tier, parcel, done, info)
         except BaseException:
-            self.record(None, done.copies)
+            self.record((), done.copies)
             raise
         return done
+
+    def place_many(self, parcels: Sequence[Parcel]) -> list[Placement]:
+        """Make the copies that several small puts need, together where a tier can; nothing is recorded yet."""
+        placements = [Placement() for _ in parcels]
+        for tier in self.targets:
+            short = [
+                (parcel, placed)
+                for parcel, placed in zip(parcels, placements, strict=True)
+                if len(placed.copies) < self.min_copies
+            ]
+            if not short:
+                break
+            if tier.hooks.put_many is None or tier.config.capacity is not None:
+                # Where room is reserved, each put is a step of its own.
+                list(self._pool.map(lambda item: self.copy_to(tier, *item), short))  # noqa: B023 - used up at once
+            else:
+                self._together(tier, short)
+        return placements
+
+    def _together(self, tier: StoreTier, short: Sequence[tuple[Parcel, Placement]]) -> None:
+        try:
+            medium = self._places.medium(tier, claim=True) or ""
+            answers = tier.put_parcels([parcel for parcel, _ in short])
+        except TierError as error:
+            for _, placed in short:
+                placed.failures.append(error)
+            return
+        for (parcel, placed), answer in zip(short, answers, strict=True):
+            if isinstance(answer, Stat):
+                placed.tiers.append(tier.name)
+                placed.copies.append(self._row(medium, parcel, answer))
+            else:
+                placed.failures.append(answer)
 
     def copy_to(self, tier: StoreTier, parcel: Parcel, done: Placement, info: Info | None = None) -> None:
         """Put one copy on one tier; a refusal is added to `done.failures`."""
@@ -111,6 +148,11 @@ class Writer:
         known = self._places.rows(parcel.cid).get(medium)
         if known is not None and known.under is None:
             return known
+        return self.found_on(tier, parcel)
+
+    def found_on(self, tier: StoreTier, parcel: Parcel) -> CopyRow:
+        """The row of a copy that a tier keeps although this catalog did not put it."""
+        medium = self._places.medium(tier, claim=True) or ""
         stat = tier.stat(parcel.cid)
         return self._row(medium, parcel, stat if stat is not None else Stat())
 
@@ -131,7 +173,7 @@ class Writer:
         try:
             row = self._row(medium, parcel, tier.put_parcel(parcel, info))
             # The row takes over what the reservation held, so the room is never counted as free between.
-            self.record(None, [row])
+            self.record((), [row])
         finally:
             self._catalog.reservations.release([reservation])
         return row
@@ -167,13 +209,30 @@ class Writer:
             StoreFull, NotDurable: Too few copies; those that were made are recorded without a root.
         """
         if len(done.copies) < self.min_copies:
-            self.record(None, [*done.copies, *carried], edges)
+            self.record((), [*done.copies, *carried], edges)
             raise self._refusal(parcel.cid, done)
         root = _root_row(parcel)
-        self.record(root, [*done.copies, *carried], edges, None if info is None else {root.key: info})
+        self.record([root], [*done.copies, *carried], edges, None if info is None else {root.key: info})
+        self._done(parcel, done)
+
+    def _done(self, parcel: Parcel, done: Placement) -> None:
         self._places.present(parcel.cid)
         for failure in done.failures:
             self._failures.note(failure)
+
+    def acknowledge_many(
+        self, parcels: Sequence[Parcel], placements: Sequence[Placement]
+    ) -> list[Placement | Exception]:
+        """Record several roots in one synced step; for each what was done, or why it is refused."""
+        kept = [len(placed.copies) >= self.min_copies for placed in placements]
+        roots = [_root_row(parcel) for parcel, enough in zip(parcels, kept, strict=True) if enough]
+        self.record(roots, [row for placed in placements for row in placed.copies])
+        answers: list[Placement | Exception] = []
+        for parcel, placed, enough in zip(parcels, placements, kept, strict=True):
+            if enough:
+                self._done(parcel, placed)
+            answers.append(placed if enough else self._refusal(parcel.cid, placed))
+        return answers
 
     def keep(
         self,
@@ -185,20 +244,19 @@ class Writer:
         make_root: bool,
     ) -> None:
         """Record copies that were made or found outside a put, and their root where nothing else keeps them."""
-        root = _root_row(parcel) if make_root else None
-        self.record(root, [*done.copies, *carried], edges)
+        self.record([_root_row(parcel)] if make_root else (), [*done.copies, *carried], edges)
         self._places.present(parcel.cid)
 
     def record(
         self,
-        root: RootRow | None,
+        roots: Sequence[RootRow],
         copies: Sequence[CopyRow],
         edges: Sequence[tuple[str, str]] = (),
         info: Mapping[str, Info] | None = None,
     ) -> None:
         """Write rows in one synced step."""
-        if self._catalog is not None and (root is not None or copies or edges):
-            self._catalog.record_put(root, copies, edges=edges, info=info)
+        if self._catalog is not None and (roots or copies or edges):
+            self._catalog.record_put(roots, copies, edges=edges, info=info)
 
     def _refusal(self, cid: Cid, done: Placement) -> Exception:
         wanted = f"{self.min_copies} cop{'y is' if self.min_copies == 1 else 'ies are'} wanted"

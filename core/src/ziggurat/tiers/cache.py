@@ -41,7 +41,7 @@ class CacheTier(Tier):
         """
         found = self.get(key)
         if found is None or found.__class__ is bytes:
-            return found  # type: ignore[return-value]  # bytes by the test above, which is the fast one
+            return found
         if not isinstance(found, Blob):
             raise self._fault("get", key, f"gave a {type(found).__name__}; a cache gives bytes or a Blob")
         with found:

@@ -136,7 +136,7 @@ class Guard:
         caller = stamina.RetryingCaller(
             attempts=self._retry.attempts, timeout=None, wait_max=self._retry.max_wait
         ).on(_worth_retrying(self._retry.max_wait))
-        return cast("T", caller(self._once, hook, args))
+        return caller(self._once, hook, args)
 
     def _once(self, hook: Callable[..., T], args: tuple[object, ...]) -> T:
         self.breaker.check()

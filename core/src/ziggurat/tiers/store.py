@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+
+from attrs import evolve
 
 from ziggurat.backend import Blob, ByteRange, Dag, Evicted, Info, Key, Medium, Stat
 from ziggurat.config.model import TierConfig
@@ -17,9 +19,10 @@ from ziggurat.errors import (
     MalformedContent,
     Unsupported,
     UnsupportedContent,
+    ZigguratError,
 )
 from ziggurat.plugin.binding import Hooks
-from ziggurat.tiers.tier import Tier
+from ziggurat.tiers.tier import Content, Tier
 
 __all__ = ["StoreTier"]
 
@@ -221,7 +224,52 @@ class StoreTier(Tier):
                 self._take_back(parcel.cid.nodes_key)
             raise
         stored = (parcel.size if stat.stored is None else stat.stored) + len(nodes)
-        return Stat(size=parcel.size, stored=stored, info=stat.info, note=stat.note)
+        return evolve(stat, size=parcel.size, stored=stored)
+
+    def put_parcels(self, parcels: Sequence[Parcel]) -> Sequence[Stat | ZigguratError]:
+        """Keep several blobs by the backend's `put_many`; in the bytes form their nodes go first, apart.
+
+        Returns:
+            For each, in order, its `Stat` (payload bytes with nodes) or why it is not kept.
+
+        Raises:
+            TierError: Nothing is known of any.
+        """
+        put_many = self.hooks.put_many
+        if put_many is None:
+            raise Unsupported("has no put_many", tier=self.name, op="put_many")
+        if self.is_dag:
+            return self._all(put_many, [(parcel.cid.key, parcel.dag(), None) for parcel in parcels])
+        with_nodes = [parcel for parcel in parcels if parcel.cid.codec == DAG_PB]
+        nodes = {parcel.cid: parcel.nodes_content() for parcel in with_nodes}
+        if nodes:
+            answers = self._all(put_many, [(cid.nodes_key, content, None) for cid, content in nodes.items()])
+            refused = {cid: answer for cid, answer in zip(nodes, answers, strict=True) if not isinstance(answer, Stat)}
+        else:
+            refused = {}
+        plain = [parcel for parcel in parcels if parcel.cid not in refused]
+        answers = self._all(put_many, [(parcel.cid.key, parcel.plain(), None) for parcel in plain])
+        found: dict[Cid, Stat | ZigguratError] = dict(refused)
+        for parcel, answer in zip(plain, answers, strict=True):
+            if isinstance(answer, Stat):
+                stored = parcel.size if answer.stored is None else answer.stored
+                found[parcel.cid] = evolve(answer, stored=stored + len(nodes.get(parcel.cid, b"")))
+            else:
+                found[parcel.cid] = answer
+        return [found[parcel.cid] for parcel in parcels]
+
+    def _all(
+        self, put_many: Callable[..., Sequence[Stat | ZigguratError]], items: list[tuple[Key, Content, Info | None]]
+    ) -> list[Stat | ZigguratError]:
+        answers = list(self._call("put_many", "", put_many, items))
+        if len(answers) != len(items):
+            raise self._fault("put_many", "", f"gave {len(answers)} answers for {len(items)} items")
+        for (key, _, _), answer in zip(items, answers, strict=True):
+            if isinstance(answer, Stat):
+                self.meter.bytes_written += answer.stored or 0
+            else:
+                self.translated("put_many", key, answer)
+        return answers
 
     def put_nodes(self, cid: Cid, content: bytes) -> None:
         """Replace the nodes of a blob by ones that were built again."""

@@ -55,6 +55,11 @@ class Tier:
         return f"<{type(self).__name__} {self.name} ({self.config.provider.name}, {self.role})>"
 
     @property
+    def plugin(self) -> object:
+        """The backend's own object, for its commands."""
+        return self.hooks.plugin
+
+    @property
     def remote(self) -> bool:
         """True if a call may cross a network."""
         return not self.capabilities.local
