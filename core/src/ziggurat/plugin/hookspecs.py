@@ -58,9 +58,7 @@ class BackendSpec(Protocol):
     """What one configured instance of a backend answers; see the module's docstring for the rules."""
 
     @_hookspec(firstresult=True)
-    def get(
-        self, key: str, byte_range: ByteRange | None, note: bytes | None
-    ) -> bytes | Blob | Dag | None:
+    def get(self, key: str, byte_range: ByteRange | None, note: bytes | None) -> bytes | Blob | Dag | None:
         """Give what this tier holds under a key.
 
         Called on every read that no hotter tier answered. What it returns is open before it returns,
