@@ -45,11 +45,11 @@ def main(argv: list[str] | None = None) -> int:
     rows: list[Row] = []
     console = Console()
     for name in args.names or cases:
-        with console.status(f"measuring {name}"):
-            measured = []
-            for row in cases[name].run(args.quick):
-                measured.append(row)
-                console.print(f"{name}: " + "  ".join(filter(None, cells(row))), highlight=False)
+        console.print(f"{name} …", highlight=False)
+        measured = []
+        for row in cases[name].run(args.quick):
+            measured.append(row)
+            console.print("  " + "  ".join(filter(None, cells(row))), highlight=False)
         rows += measured
         if not args.quick:
             update(PAGE, measured)
