@@ -23,7 +23,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(READY) ## store real files over a stack, read them back, catch a flipped byte (under two minutes)
-	@PATH="$(abspath $(BIN)):$$PATH" $(PY) docs/demo/demo.py
+	@$(PY) docs/demo/demo.py
 
 test: $(READY) ## every test of every distribution
 	$(PY) -m pytest -n $(JOBS) --dist worksteal
