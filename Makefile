@@ -46,7 +46,7 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-constraints: ## write constraints.txt anew from the newest versions that fit
+constraints: ## write constraints.txt anew (PYTHON=the oldest one that is supported)
 	sh .ci/constraints $(MEMBERS)
 
 clean: ## remove the environment, caches and what was built

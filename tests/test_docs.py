@@ -28,12 +28,13 @@ PAGES = [
 PAGES += [page for page in sorted(ROOT.glob("docs/**/*.md")) if "_build" not in page.parts]
 RUN = {"python", "console", "sh"}
 DATA = {"toml", "json", "text", "{eval-rst}", "{toctree}", ""}
-COMMENT = re.compile(r"<!-- (file|not run): (.+) -->")
+FILE = re.compile(r"`([^`]+)`:")
+NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 
 
 @frozen
 class Block:
-    """A fenced block of a page, and the comment right above it."""
+    """A fenced block of a page, and what stands right above it."""
 
     language: str
     text: str
@@ -43,16 +44,19 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    above: dict[str, str] = {}
+    """The fenced blocks of a page; "`NAME`:" above one names the file that it is."""
+    above = ""
     for token in MarkdownIt().parse(page.read_text()):
         if token.type == "fence":
             language = token.info.split()[0] if token.info else ""
             line = token.map[0] + 1 if token.map else 0
-            yield Block(language, token.content, line, above.get("file"), "not run" in above)
-        if token.type == "html_block" and (found := COMMENT.fullmatch(token.content.strip())):
-            above = {found[1]: found[2]}
-        else:
-            above = {}
+            named = FILE.fullmatch(above)
+            file = named[1] if named else None
+            yield Block(language, token.content, line, file, NOT_RUN.fullmatch(above) is not None)
+        if token.type in {"inline", "html_block"}:
+            above = token.content.strip()
+        elif not token.type.startswith("paragraph"):
+            above = ""
 
 
 def commands(text: str) -> Iterator[tuple[str, str]]:
