@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     import apsw
@@ -52,7 +54,8 @@ class Database:
         self.path, self._durable, self._mmap = path, durable, mmap
         self._pid = os.getpid()
         self._local = threading.local()
-        self._all: list[apsw.Connection] = []
+        # Weak, so that a thread's connection goes with the thread.
+        self._all: WeakSet[apsw.Connection] = WeakSet()
         self._all_lock = threading.Lock()
         self._closed = False
         self._queue: deque[_Work[Any]] = deque()
@@ -72,7 +75,7 @@ class Database:
         if self._mmap:
             connection.pragma("mmap_size", self._mmap)
         with self._all_lock:
-            self._all.append(connection)
+            self._all.add(connection)
         return connection
 
     @property
@@ -121,6 +124,8 @@ class Database:
                     work.result = work.call(connection)
                 except BaseException as error:  # noqa: BLE001 - handed to the caller it belongs to
                     work.error = error
+                    if not connection.in_transaction:  # no room, or the medium failed: SQLite undid it all
+                        raise
                     connection.execute("ROLLBACK TO work")
                 connection.execute("RELEASE work")
             connection.execute("COMMIT")
@@ -134,11 +139,24 @@ class Database:
                 work.done = True
 
     def close(self) -> None:
-        """Close every connection; harmless when repeated, and in a forked child."""
+        """Close every connection; harmless when repeated, and in a forked child.
+
+        A statement that another thread is in the middle of is waited for.
+        """
         if self._closed or os.getpid() != self._pid:
             return
         with self._turn, self._all_lock:
             self._closed = True
-            for connection in self._all:
-                connection.close()
+            for connection in list(self._all):
+                _close(connection)
             self._all.clear()
+
+
+def _close(connection: apsw.Connection) -> None:
+    import apsw
+
+    while True:
+        try:
+            return connection.close()
+        except apsw.ThreadingViolationError:
+            time.sleep(0.001)

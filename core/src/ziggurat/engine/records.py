@@ -21,6 +21,7 @@ __all__ = [
     "Finding",
     "Receipt",
     "Removal",
+    "RootInfo",
     "Saved",
     "StackStats",
     "TierStats",
@@ -159,6 +160,23 @@ class Removal:
     cid: Cid
     blobs: int
     size: int
+
+
+@frozen
+class RootInfo:
+    """A root of the store.
+
+    Attributes:
+        cid: The root.
+        size: Plain bytes; of a directory the sum beneath.
+        type: What it is.
+        created: When it first became a root, seconds since the epoch.
+    """
+
+    cid: Cid
+    size: int
+    type: BlobType
+    created: float
 
 
 @frozen

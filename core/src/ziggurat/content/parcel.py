@@ -1,0 +1,188 @@
+"""A `Parcel`: one whole blob on its way into a store, in whichever form the store takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, TypeAlias
+
+from attrs import define, field
+
+from ziggurat.content.blob import Blob, Dag
+from ziggurat.content.car import car_header_size, car_section_size, write_car
+from ziggurat.content.cid import DAG_PB, Cid
+from ziggurat.content.importer import FileDag, Leaf
+from ziggurat.content.layout import nodes_car
+from ziggurat.content.leaves import leaf_block
+from ziggurat.content.unixfs import parse_node
+from ziggurat.errors import ContentMismatch, MalformedContent
+
+__all__ = ["Parcel", "ParcelType", "Source"]
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+ParcelType = Literal["file", "directory", "symlink", "block"]
+Source: TypeAlias = Callable[[], Iterator[tuple[Leaf, Buffer]]]
+"""Starts a pass over a file: each leaf (also an inlined one) with its plain bytes, in order, proved."""
+
+
+@define(eq=False)
+class Parcel:
+    """A blob with everything that a put needs.
+
+    Attributes:
+        cid: The root.
+        type: What it is.
+        size: Plain bytes; of a directory the sum beneath.
+        nodes: Its dag-pb nodes (not the leaves that the plain bytes give back), encoded.
+        data: The plain bytes of a file where they are at hand and cannot change; or a whole block.
+        source: Starts a pass over a file that is read from elsewhere.
+        children: Parcels of the blobs that it links to; complete only where a dag store needs them.
+        links: Root CIDs of the blobs that it links to.
+        encoding: The profile it was built with, "" when it is foreign.
+        tsize: Bytes of its whole closure as a parent's link states them.
+    """
+
+    cid: Cid
+    type: ParcelType
+    size: int
+    nodes: Mapping[Cid, bytes] = field(factory=dict)
+    data: bytes | None = None
+    source: Source | None = None
+    children: tuple[Parcel, ...] = ()
+    links: tuple[Cid, ...] = ()
+    encoding: str = ""
+    tsize: int = 0
+    _car_size: int | None = field(default=None, init=False)
+
+    @classmethod
+    def of_file(cls, built: FileDag, *, data: bytes | None = None, source: Source | None = None) -> Parcel:
+        """The parcel of a file that was just imported, over its bytes or a source of them."""
+        return cls(
+            cid=built.root,
+            type="file",
+            size=built.size,
+            nodes=built.nodes,
+            data=data,
+            source=source if source is not None else _cut(built, data or b""),
+            encoding=built.profile.encoding,
+            tsize=built.tsize,
+        )
+
+    @property
+    def has_plain(self) -> bool:
+        """True if there are plain bytes to store; a directory or symlink is its nodes alone."""
+        return self.source is not None or self.data is not None
+
+    def plain(self) -> bytes | Blob:
+        """The plain bytes for a bytes store; starts afresh at each use."""
+        if self.data is not None:
+            return self.data
+        source = self.source
+        if source is None:
+            raise MalformedContent(f"{self.cid} is a {self.type}: it has no plain bytes", cid=self.cid)
+        return Blob(self.size, lambda: (piece for _, piece in source()))
+
+    def nodes_content(self) -> bytes:
+        """The content of its ``.nodes`` key."""
+        return nodes_car(self.cid, self.nodes)
+
+    @property
+    def stored(self) -> int:
+        """Payload bytes that a bytes store keeps for it."""
+        plain = self.size if self.has_plain else 0
+        return plain + (len(self.nodes_content()) if self.cid.codec == DAG_PB else 0)
+
+    def dag(self) -> Dag:
+        """The whole closure for a dag store: depth first, without duplicates, its CAR size exact."""
+        if self._car_size is None:
+            self._car_size = car_header_size([self.cid]) + sum(
+                car_section_size(cid, size) for cid, size in self._sizes(set())
+            )
+        return Dag(
+            lambda: self._pairs(set()),
+            size=self._car_size,
+            car=lambda: write_car([self.cid], self._pairs(set())),
+        )
+
+    def _sizes(self, seen: set[Cid]) -> Iterator[tuple[Cid, int]]:
+        if self.encoding == "" and self._leaf_sizes_unsure():
+            # A foreign parent's Tsize may lie about its leaves, so they are measured.
+            yield from ((cid, len(block)) for cid, block in self._pairs(seen))
+            return
+        for cid, block, tsize in self._walk(seen):
+            if isinstance(block, Parcel):
+                yield from block._sizes(seen)
+            elif block is not None:
+                yield cid, len(block)
+            elif cid not in seen:
+                seen.add(cid)
+                yield cid, tsize
+
+    def _leaf_sizes_unsure(self) -> bool:
+        return self.type == "file" and self.cid.codec == DAG_PB
+
+    def _walk(self, seen: set[Cid]) -> Iterator[tuple[Cid, bytes | Parcel | None, int]]:
+        """Blocks depth first as (CID, block, size): None for a leaf, a Parcel for a child blob.
+
+        Leaves are given each time they occur (a pass over the source must stay in step), nodes once.
+        """
+        inside = {child.cid: child for child in self.children}
+        if self.cid not in self.nodes:
+            if self.data is None or self.cid.codec == DAG_PB:
+                yield self.cid, None, self.tsize
+            elif self.cid not in seen:
+                seen.add(self.cid)
+                yield self.cid, self.data, self.tsize
+            return
+        stack = [(self.cid, 0)]
+        while stack:
+            cid, tsize = stack.pop()
+            if cid.identity is not None:
+                continue
+            block = self.nodes.get(cid)
+            if block is not None:
+                again = cid in seen
+                if not again:
+                    seen.add(cid)
+                    yield cid, block, len(block)
+                if not again or self.type == "file":
+                    stack.extend((link.cid, link.tsize) for link in reversed(parse_node(block).links))
+            elif (child := inside.get(cid)) is not None:
+                if cid not in seen:
+                    yield cid, child, 0
+            elif self.type == "file":
+                yield cid, None, tsize
+            else:
+                raise MalformedContent(f"{self.cid} links to {cid}, which is not at hand", cid=self.cid)
+
+    def _pairs(self, seen: set[Cid]) -> Iterator[tuple[Cid, bytes]]:
+        leaves = self.source() if self.source is not None else iter(())
+        for cid, block, _ in self._walk(seen):
+            if isinstance(block, Parcel):
+                yield from block._pairs(seen)
+                continue
+            if block is None:
+                piece = self._next_piece(leaves, cid)
+                if cid in seen:
+                    continue
+                seen.add(cid)
+                block = leaf_block(cid, bytes(piece))
+                if block is None:
+                    raise ContentMismatch(f"a leaf of {self.cid} fails its proof: {cid}", cid=self.cid)
+            yield cid, block
+
+    def _next_piece(self, leaves: Iterator[tuple[Leaf, Buffer]], cid: Cid) -> Buffer:
+        for leaf, piece in leaves:
+            if leaf.cid == cid:
+                return piece
+            if leaf.cid not in self.nodes and leaf.cid.identity is None:
+                break
+        raise ContentMismatch(f"the source of {self.cid} is out of step at {cid}", cid=self.cid)
+
+
+def _cut(built: FileDag, data: bytes) -> Source:
+    def start() -> Iterator[tuple[Leaf, Buffer]]:
+        view = memoryview(data)
+        for leaf in built.leaves():
+            yield leaf, view[leaf.offset : leaf.offset + leaf.size]
+
+    return start

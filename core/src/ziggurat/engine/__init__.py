@@ -1,0 +1,1 @@
+"""The engine: reads and writes over a stack of tiers."""

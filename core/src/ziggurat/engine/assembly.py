@@ -1,0 +1,146 @@
+"""A configuration becomes a running stack: tiers, caches, catalog, reader, writer; wired in one place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from attrs import define
+
+from ziggurat.catalog import Catalog
+from ziggurat.content import Profile
+from ziggurat.engine.caches import BlockCache, CacheStack, VolatileCache
+from ziggurat.engine.events import Failures
+from ziggurat.engine.fetch import Fetcher
+from ziggurat.engine.filler import Filler, PersistentCache
+from ziggurat.engine.flights import Flights
+from ziggurat.engine.inspector import Inspector
+from ziggurat.engine.keeper import Keeper
+from ziggurat.engine.locks import StoreLock
+from ziggurat.engine.paths import Paths
+from ziggurat.engine.places import Places
+from ziggurat.engine.reader import Reader
+from ziggurat.engine.repair import Repair
+from ziggurat.engine.session import Layouts
+from ziggurat.engine.trees import TreeWriter
+from ziggurat.engine.writer import Writer
+from ziggurat.errors import ConfigError, DuplicateTier, ZigguratError
+from ziggurat.policy import make_index, make_ranker
+from ziggurat.tiers import CacheTier, StoreTier
+
+__all__ = ["Stack", "assemble_stack"]
+
+_ASKERS = 8
+
+
+@define(eq=False)
+class Stack:
+    """The parts of an open store."""
+
+    tiers: tuple[CacheTier | StoreTier, ...]
+    path: Path
+    profile: Profile
+    catalog: Catalog | None
+    failures: Failures
+    filler: Filler
+    caches: CacheStack
+    places: Places
+    reader: Reader
+    paths: Paths
+    writer: Writer
+    trees: TreeWriter
+    keeper: Keeper | None
+    inspector: Inspector
+    solo: Callable[[StoreTier], Reader]
+    pools: tuple[ThreadPoolExecutor, ...]
+
+    @property
+    def hashers(self) -> ThreadPoolExecutor:
+        """Threads that read, hash and prove."""
+        return self.pools[0]
+
+    def spool(self) -> Path:
+        """The folder for temporary files, made when it is needed."""
+        folder = self.path / "spool"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def assemble_stack(
+    tiers: Sequence[CacheTier | StoreTier],
+    *,
+    path: Path,
+    profile: Profile,
+    min_copies: int,
+    catalog: Catalog | None,
+) -> Stack:
+    """Wire the parts of a store.
+
+    Args:
+        tiers: Hottest first.
+        path: Folder of catalog and spool; made when something is kept in it.
+        profile: How puts name content.
+        min_copies: Copies that a put needs.
+        catalog: The open catalog, None for a stack that keeps nothing.
+    """
+    names = [tier.name for tier in tiers]
+    if len(set(names)) != len(names):
+        raise DuplicateTier(f"two tiers share a name: {', '.join(names)}")
+    failures, flights, layouts = Failures(), Flights(), Layouts()
+    filler = Filler(failures)
+    workers = max(2, os.cpu_count() or 2)
+    hashers = ThreadPoolExecutor(workers, "ziggurat-hash")
+    askers = ThreadPoolExecutor(_ASKERS, "ziggurat-ask")
+    ahead = ThreadPoolExecutor(_ASKERS, "ziggurat-ahead")
+    caches = CacheStack([_cache(tier, catalog, filler, failures) for tier in tiers if isinstance(tier, CacheTier)], failures)
+    places = Places([tier for tier in tiers if isinstance(tier, StoreTier)], catalog)
+    owner = catalog.id if catalog is not None else ""
+    repair = Repair(places, layouts, failures, hashers, owner)
+    fetcher = Fetcher(places, caches, flights, layouts, repair, failures, hashers, askers)
+    reader = Reader(caches, flights, fetcher, layouts, hashers, ahead)
+    paths = Paths(reader)
+    lock = StoreLock(path / "copies.lock") if catalog is not None else None
+    writer = Writer(places, catalog, lock, failures, min_copies, askers)
+    keeper = Keeper(places, catalog, lock) if catalog is not None and lock is not None else None
+
+    def solo(tier: StoreTier) -> Reader:
+        """A reader of one tier alone: no caches, no repair, nothing shared."""
+        only = Places([tier], None)
+        bare, own, trees = CacheStack([], failures), Flights(), Layouts()
+        return Reader(bare, own, Fetcher(only, bare, own, trees, None, Failures(), hashers, askers), trees, hashers, ahead)
+
+    return Stack(
+        tiers=tuple(tiers),
+        path=path,
+        profile=profile,
+        catalog=catalog,
+        failures=failures,
+        filler=filler,
+        caches=caches,
+        places=places,
+        reader=reader,
+        paths=paths,
+        writer=writer,
+        trees=TreeWriter(writer, askers),
+        keeper=keeper,
+        inspector=Inspector(places, caches, catalog, reader, paths, solo),
+        solo=solo,
+        pools=(hashers, askers, ahead),
+    )
+
+
+def _cache(tier: CacheTier, catalog: Catalog | None, filler: Filler, failures: Failures) -> BlockCache:
+    if tier.capabilities.volatile:
+        return VolatileCache(tier, make_index(tier.capacity), failures)
+    if catalog is None:
+        raise ConfigError(f"tier {tier.name!r} is a persistent cache, which needs a catalog")
+    cache = PersistentCache(tier, catalog, make_ranker(), filler, failures)
+    try:
+        cache.claim()
+    except ConfigError:
+        raise
+    except ZigguratError as error:
+        failures.note(error)  # a cache that is not there now may be there later, and fails nothing meanwhile
+    return cache

@@ -1,0 +1,168 @@
+"""The caches of a stack, hottest first: proved blocks looked up, admitted, and filled in the background."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from ziggurat.content import Cid
+from ziggurat.engine.events import Failures
+from ziggurat.errors import CorruptBlob, ZigguratError
+from ziggurat.policy import Index
+from ziggurat.tiers import CacheTier
+
+__all__ = ["BlockCache", "CacheStack", "VolatileCache"]
+
+
+class BlockCache(Protocol):
+    """One cache tier with its residency.
+
+    Attributes:
+        tier: The tier.
+        capacity: Payload bytes that it may hold.
+    """
+
+    tier: CacheTier
+    capacity: int
+
+    def lookup(self, key: str) -> tuple[bytes, bool] | None:
+        """The block and whether it is proved already; None if it is not here."""
+
+    def admit(self, key: str, block: bytes) -> None:
+        """Keep a proved block now or soon, or not at all; never delays or fails a reader."""
+
+    def drop(self, key: str) -> bool:
+        """Forget a block and its bytes; True if it was here."""
+
+    def usage(self) -> tuple[int, int]:
+        """Payload bytes and blocks accounted."""
+
+
+class VolatileCache:
+    """A cache of this process; its residency lives in its policy's index.
+
+    Args:
+        tier: The tier, capacity included.
+        index: Decides what stays.
+        failures: Where failures are noted.
+    """
+
+    def __init__(self, tier: CacheTier, index: Index, failures: Failures) -> None:
+        self.tier, self.capacity, self.index = tier, tier.capacity, index
+        self._failures = failures
+        # Room is made before bytes arrive, so admission, eviction and put are one step.
+        self._step = threading.Lock()
+        self._get, self._hit = tier.get_block, index.hit
+        self.peek = tier.hooks.get_whole
+        """The backend's own look-up, for the store's hit path."""
+
+    def lookup(self, key: str) -> tuple[bytes, bool] | None:
+        """`BlockCache.lookup`; a hit is noted for the policy."""
+        block = self._get(key)
+        if block is None:
+            return None
+        self._hit(key)
+        return block, self.tier.proved
+
+    def admit(self, key: str, block: bytes) -> None:
+        """`BlockCache.admit`, at once."""
+        if len(block) > self.capacity:
+            return
+        with self._step:
+            victims = self.index.admit(key, len(block))
+            if victims is None:
+                return
+            for index, victim in enumerate(victims):
+                try:
+                    self.tier.evict_block(victim)
+                except ZigguratError as error:
+                    self._failures.note(error)
+                    self._undo(key, victims[index:])
+                    return
+            try:
+                self.tier.put_block(key, block)
+            except ZigguratError as error:
+                self._failures.note(error)
+                self.index.drop(key)
+
+    def _undo(self, key: str, still_there: Sequence[str]) -> None:
+        """A victim that cannot be evicted still takes room: account it again instead of the new block."""
+        self.index.drop(key)
+        for victim in still_there:
+            stat = self.tier.stat_key(victim)
+            if stat is not None and stat.stored is not None:
+                self.index.admit(victim, stat.stored)
+
+    def drop(self, key: str) -> bool:
+        """`BlockCache.drop`."""
+        with self._step:
+            gone = self.tier.evict_block(key)
+            self.index.drop(key)
+            return gone
+
+    def usage(self) -> tuple[int, int]:
+        """`BlockCache.usage`."""
+        return self.index.bytes, len(self.index)
+
+
+class CacheStack:
+    """All caches of a stack, as one place to look.
+
+    Args:
+        caches: Hottest first.
+        failures: Where failures are noted: a cache never fails a read.
+    """
+
+    def __init__(self, caches: Sequence[BlockCache], failures: Failures) -> None:
+        self.caches = tuple(caches)
+        self._failures = failures
+        self._largest = max((cache.capacity for cache in caches), default=0)
+
+    def __bool__(self) -> bool:
+        return bool(self.caches)
+
+    @property
+    def slow(self) -> bool:
+        """True if looking up several blocks at once pays: some cache is not this process's memory."""
+        return any(not cache.tier.capabilities.volatile for cache in self.caches)
+
+    def takes(self, size: int) -> bool:
+        """True if some cache may keep a block of that size."""
+        return size <= self._largest
+
+    def lookup(self, cid: Cid) -> bytes | None:
+        """The proved block from the hottest cache that has it; hotter ones are given it."""
+        key = cid.cache_key
+        for position, cache in enumerate(self.caches):
+            try:
+                found = cache.lookup(key)
+            except ZigguratError as error:
+                self._failures.note(error)
+                if isinstance(error, CorruptBlob):
+                    self._discard(cache, key)
+                continue
+            if found is None:
+                continue
+            block, proved = found
+            if not proved and not cid.matches(block):
+                self._failures.note(
+                    CorruptBlob("holds a block that fails its proof; dropped it", tier=cache.tier.name, op="get", key=key)
+                )
+                self._discard(cache, key)
+                continue
+            for hotter in self.caches[:position]:
+                hotter.admit(key, block)
+            return block
+        return None
+
+    def _discard(self, cache: BlockCache, key: str) -> None:
+        try:
+            cache.drop(key)
+        except ZigguratError as error:
+            self._failures.note(error)
+
+    def admit(self, key: str, block: bytes) -> None:
+        """Give a proved block from a store to every cache."""
+        for cache in self.caches:
+            cache.admit(key, block)

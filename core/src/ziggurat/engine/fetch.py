@@ -1,0 +1,442 @@
+"""One fetch: wanted blocks out of the store tiers, proved, handed on; from tier to tier until all are there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
+
+from ziggurat.backend import Blob, ByteRange
+from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, leaf_block, parse_node, proves_leaf
+from ziggurat.content.layout import Want
+from ziggurat.engine.caches import CacheStack
+from ziggurat.engine.events import Failures
+from ziggurat.engine.flights import Flight, Flights
+from ziggurat.engine.places import Place, Places
+from ziggurat.engine.repair import Repair
+from ziggurat.engine.session import Layouts, Session, Value
+from ziggurat.errors import BlobNotFound, ContentMismatch, CorruptBlob, MalformedContent, StoreUnavailable, TierError
+
+__all__ = ["Fetch", "Fetcher"]
+
+_PARALLEL_FROM = 1 << 20
+"""Plain bytes above which proving in several threads pays."""
+_AHEAD = 4
+"""Leaves of a streamed body that may be in proof while the next ones arrive."""
+_EARLY_BYTES = 8 << 20
+"""Bytes of a DAG stream that are taken before they are wanted."""
+
+
+class Fetcher:
+    """What every fetch of a store shares.
+
+    Args:
+        places: Which tiers to ask, in which order.
+        caches: Where proved blocks go.
+        flights: Who else waits for them.
+        layouts: Trees of blobs that are known.
+        repair: Builds lost nodes again; None to repair nothing.
+        failures: Where failures are noted that another tier made good.
+        hashers: Threads that read and prove.
+        askers: Threads that wait for remote tiers.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        caches: CacheStack,
+        flights: Flights,
+        layouts: Layouts,
+        repair: Repair | None,
+        failures: Failures,
+        hashers: Executor,
+        askers: Executor,
+    ) -> None:
+        self.places, self.caches, self.flights, self.layouts = places, caches, flights, layouts
+        self.repair, self.failures, self.hashers, self.askers = repair, failures, hashers, askers
+
+    def fetch(self, session: Session, wants: Iterable[Want], mine: dict[Cid, Flight]) -> dict[Cid, Value]:
+        """Fetch the blocks of own flights and end every one of them.
+
+        Args:
+            session: The read that wants them.
+            wants: In order; several may be of one block (its places are filled each).
+            mine: The own flights; empty afterwards.
+
+        Raises:
+            BlobNotFound: Every tier answered, and some block is nowhere.
+            StoreUnavailable: Some block is nowhere, and some tier could not answer.
+        """
+        return Fetch(self, session, [want for want in wants if want.cid in mine], mine).run()
+
+    def odd_leaf(self, cid: Cid, root: Cid) -> bytes:
+        """A leaf that does not encode again from its plain bytes: only a dag store has it as it is.
+
+        Raises:
+            StoreUnavailable: No dag store gave it.
+        """
+        failures: list[Exception] = []
+        for place in self.places.of(root, failures):
+            if place.tier.is_dag:
+                _, block, error = _ask_block(place, cid)
+                if block is not None:
+                    return block
+                if error is not None:
+                    failures.append(error)
+        raise StoreUnavailable(f"the leaf {cid} of {root} has an encoding of its own and is not at hand", failures=failures, cid=root)
+
+
+class Fetch:
+    """One fetch; the state of `Fetcher.fetch`."""
+
+    def __init__(self, shared: Fetcher, session: Session, wants: list[Want], mine: dict[Cid, Flight]) -> None:
+        self._shared, self._session, self._wants, self._mine = shared, session, wants, mine
+        self._layout, self._root = session.layout, session.root
+        self._out: dict[Cid, Value] = {}
+
+    def run(self) -> dict[Cid, Value]:
+        """Ask tier after tier; see `Fetcher.fetch`."""
+        shared, mine = self._shared, self._mine
+        failures: list[Exception] = []
+        error: BaseException | None = None
+        try:
+            for place in shared.places.of(self._root, failures):
+                if not mine:
+                    break
+                self._ask(place, failures)
+            if mine:
+                error = self._missing(failures)
+                raise error
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            while mine:
+                cid, flight = mine.popitem()
+                shared.flights.fail(cid.cache_key, flight, error or RuntimeError("the fetch ended early"))
+        for failure in failures:
+            shared.failures.note(failure)
+        return self._out
+
+    def _missing(self, failures: list[Exception]) -> Exception:
+        failures.extend(self._shared.places.elsewhere(self._root))
+        if failures:
+            return StoreUnavailable(
+                f"{self._root} could not be read, but some tier could not answer or lied",
+                failures=failures,
+                cid=self._root,
+            )
+        return BlobNotFound(f"{self._root} is on no tier of this stack", cid=self._root)
+
+    def _ask(self, place: Place, failures: list[Exception]) -> None:
+        """One tier's turn: again after a body broke off and something had arrived, and after a repair."""
+        tier = place.tier
+        attempts, repaired = tier.guard.attempts, False
+        while self._mine:
+            left = len(self._mine)
+            try:
+                if tier.is_dag:
+                    self._from_dag(place)
+                else:
+                    self._from_bytes(place)
+            except CorruptBlob as error:
+                failures.append(error)
+                if repaired or not self._repair(place):
+                    return
+                repaired = True
+            except TierError as error:
+                failures.append(error)
+                attempts -= 1
+                if attempts < 1 or not error.retryable or len(self._mine) == left:
+                    return
+            else:
+                if left == len(self._mine):
+                    self._shared.places.absent(place, self._root)
+                return
+
+    def _repair(self, place: Place) -> bool:
+        repair = self._shared.repair
+        return repair is not None and not place.tier.is_dag and repair.nodes(place, self._layout)
+
+    # -- a block arrives --------------------------------------------------------------------------
+
+    def _land(self, cid: Cid, block: bytes | None, value: Value) -> None:
+        """Hand on a proved block: to the caches, to who waits, to the read.
+
+        Args:
+            block: The block itself, or None for a leaf of which only the plain bytes are at hand.
+            value: The node, or the plain bytes of the leaf.
+        """
+        flight = self._mine.pop(cid)
+        shared = self._shared
+
+        def build() -> bytes:
+            nonlocal block
+            if block is None:
+                block = _block_of(cid, value)
+            return block
+
+        if shared.caches:
+            size = len(value.block) if isinstance(value, Node) else len(value)
+            if shared.caches.takes(size):
+                shared.caches.admit(cid.cache_key, build())
+        self._out[cid] = value
+        shared.flights.land(cid.cache_key, flight, build)
+
+    def _land_block(self, cid: Cid, block: bytes) -> None:
+        self._land(cid, block, value_of(self._session, cid, block))
+
+    # -- dag form ---------------------------------------------------------------------------------
+
+    def _from_dag(self, place: Place) -> None:
+        tier, session = place.tier, self._session
+        worth = session.whole or tier.capabilities.ranges
+        if self._root.codec == DAG_PB and self._root in self._mine and worth and tier.name not in session.streamed:
+            session.streamed.add(tier.name)
+            self._take_stream(place)
+        wanted = list(self._mine)
+        ask = self._shared.askers.map if len(wanted) > 1 and tier.remote else map
+        failure: Exception | None = None
+        for cid, block, error in ask(lambda cid: _ask_block(place, cid), wanted):
+            if error is not None:
+                failure = error
+            elif block is not None:
+                self._land_block(cid, block)
+        if failure is not None:
+            raise failure
+
+    def _take_stream(self, place: Place) -> None:
+        """Take the first pairs of a whole DAG: what is wanted now, and a window's worth of what follows."""
+        session = self._session
+        hint = None
+        if session.stop is not None and session.stop > session.start:
+            hint = ByteRange(session.start, session.stop - session.start)
+        dag = place.tier.dag(self._root, hint, place.note)
+        if dag is None:
+            return
+        taken = 0
+        try:
+            for cid, block in dag.pairs():
+                if len(block) > MAX_BLOCK or not cid.matches(block):
+                    raise place.tier.corrupt(self._root.key, f"gave a block that fails its proof: {cid}")
+                if cid in self._mine:
+                    self._land_block(cid, block)
+                else:
+                    session.early[cid] = block
+                taken += len(block)
+                if taken >= _EARLY_BYTES:
+                    break
+        finally:
+            dag.close()
+
+    # -- bytes form -------------------------------------------------------------------------------
+
+    def _from_bytes(self, place: Place) -> None:
+        layout = self._layout
+        if self._root.codec != DAG_PB:
+            for cid in list(self._mine):
+                self._whole_block(place, cid)
+            return
+        if not layout.complete and not self._learn(place):
+            return
+        known = layout.nodes
+        for cid in [cid for cid in self._mine if cid in known]:
+            node = known[cid]
+            self._land(cid, node.block, node_value(node))
+        if not self._mine:
+            return
+        top = layout.top
+        if top is None:
+            self._whole_leaf(place)
+            return
+        if not top.is_file:
+            raise place.tier.corrupt(self._root.nodes_key, f"lacks a node of {self._root}")
+        for run in self._runs():
+            self._read_run(place, run)
+
+    def _learn(self, place: Place) -> bool:
+        """Read the blob's nodes from this tier; False if it does not hold the blob."""
+        nodes = place.tier.nodes(self._root)
+        if nodes is None:
+            if place.tier.has_key(self._root.key):
+                raise place.tier.corrupt(self._root.nodes_key, "has the bytes, but their nodes are missing")
+            return False
+        self._layout.nodes.update(nodes)
+        self._layout.complete = True
+        self._shared.layouts.keep(self._layout)
+        return True
+
+    def _whole_block(self, place: Place, cid: Cid) -> None:
+        """A block of a codec that is not dag-pb: the plain key holds just it."""
+        block = place.tier.block(cid, place.note)
+        if block is None:
+            return
+        if not cid.matches(block):
+            raise place.tier.corrupt(cid.key, f"holds bytes that are not those of {cid}")
+        self._land(cid, block, block)
+
+    def _whole_leaf(self, place: Place) -> None:
+        """A dag-pb blob that is one leaf: its plain bytes are the plain key's."""
+        blob = place.tier.plain(self._root, None, place.note)
+        if blob is None:
+            return
+        with blob:
+            if blob.size > MAX_BLOCK:
+                raise place.tier.corrupt(self._root.key, f"holds {blob.size} bytes, more than a leaf has")
+            try:
+                data = blob.read()
+            except (ContentMismatch, MalformedContent) as error:
+                raise place.tier.corrupt(self._root.key, error.message) from error
+        if not proves_leaf(self._root, data):
+            raise place.tier.corrupt(self._root.key, f"holds bytes that are not those of {self._root}")
+        self._land(self._root, None, data)
+
+    def _runs(self) -> Iterator[list[Want]]:
+        """The missing leaves as runs of adjacent ones, each to be read as one range."""
+        run: list[Want] = []
+        for want in sorted((want for want in self._wants if want.cid in self._mine), key=lambda want: want.offset):
+            if run and run[-1].offset + (run[-1].size or 0) != want.offset:
+                yield run
+                run = []
+            run.append(want)
+        if run:
+            yield run
+
+    def _read_run(self, place: Place, run: list[Want]) -> None:
+        session = self._session
+        start = run[0].offset
+        size = run[-1].offset + (run[-1].size or 0) - start
+        top = self._layout.top
+        whole = top is not None and start == 0 and size == top.size
+        blob = place.tier.plain(self._root, None if whole else ByteRange(start, size), place.note)
+        if blob is None:
+            return
+        try:
+            if blob.size != size:
+                raise place.tier.corrupt(self._root.key, f"has {blob.size} bytes where the blob has {size}")
+            room = session.target.slot(start, size) if session.target is not None else None
+            placed = room is not None
+            view = room if room is not None else memoryview(bytearray(size))
+            for want, data, good in self._proved(place, blob, run, view, start):
+                if not good:
+                    raise place.tier.corrupt(
+                        self._root.key, f"holds wrong bytes at {want.offset}, in the leaf {want.cid}"
+                    )
+                if placed and session.target is not None:
+                    session.target.placed(want.offset)
+                if want.cid in self._mine:
+                    self._land(want.cid, None, data)
+        finally:
+            blob.close()
+
+    def _proved(
+        self, place: Place, blob: Blob, run: list[Want], view: memoryview, start: int
+    ) -> Iterator[tuple[Want, memoryview, bool]]:
+        """Each leaf of a run in its place in `view`, and whether it proved; in order.
+
+        Leaves that arrived before a body broke off are given before the error.
+        """
+        large = len(view) > _PARALLEL_FROM
+        if blob.pread is not None:
+            pread = blob.pread
+
+            def read(want: Want) -> tuple[Want, memoryview, bool]:
+                first = want.offset - start
+                data = view[first : first + (want.size or 0)]
+                filled = 0
+                while filled < len(data):
+                    count = pread(data[filled:], first + filled)
+                    if not count:
+                        return want, data, False
+                    filled += count
+                return want, data, proves_leaf(want.cid, data)
+
+            yield from self._shared.hashers.map(read, run) if large else map(read, run)
+            return
+        if not large:
+            for want, data in _arriving(place, blob, run, view, start):
+                yield want, data, proves_leaf(want.cid, data)
+            return
+        proving: deque[tuple[Want, memoryview, Future[bool]]] = deque()
+        arriving = _arriving(place, blob, run, view, start)
+        broken: Exception | None = None
+        while True:
+            try:
+                want, data = next(arriving)
+            except StopIteration:
+                break
+            except TierError as error:
+                broken = error
+                break
+            proving.append((want, data, self._shared.hashers.submit(proves_leaf, want.cid, data)))
+            if len(proving) > _AHEAD:
+                first, piece, proof = proving.popleft()
+                yield first, piece, proof.result()
+        for first, piece, proof in proving:
+            yield first, piece, proof.result()
+        if broken is not None:
+            raise broken
+
+
+def _arriving(
+    place: Place, blob: Blob, run: list[Want], view: memoryview, start: int
+) -> Iterator[tuple[Want, memoryview]]:
+    """Cut a body into the leaves of a run, each copied to its place."""
+    chunks = iter(blob.chunks())
+    chunk = memoryview(b"")
+    for want in run:
+        first = want.offset - start
+        size = want.size or 0
+        filled = 0
+        while filled < size:
+            if not chunk:
+                following = next(chunks, None)
+                if following is None:
+                    raise place.tier.corrupt(
+                        "", f"gave a body that ended after {first + filled} of {len(view)} bytes"
+                    )
+                chunk = memoryview(following)
+                continue
+            count = min(len(chunk), size - filled)
+            view[first + filled : first + filled + count] = chunk[:count]
+            chunk = chunk[count:]
+            filled += count
+        yield want, view[first : first + size]
+
+
+def _ask_block(place: Place, cid: Cid) -> tuple[Cid, bytes | None, Exception | None]:
+    try:
+        block = place.tier.block(cid, place.note)
+        if block is not None and (len(block) > MAX_BLOCK or not cid.matches(block)):
+            raise place.tier.corrupt(cid.block_key, f"gave a block that is not {cid}")
+    except TierError as error:
+        return cid, None, error
+    return cid, block, None
+
+
+def value_of(session: Session, cid: Cid, block: bytes) -> Value:
+    """What a proved block means to a read: a node, noted in the layout, or the plain bytes of a leaf."""
+    if cid.codec != DAG_PB:
+        return block
+    node = parse_node(block)
+    value = node_value(node)
+    if isinstance(value, Node):
+        session.layout.nodes[cid] = node
+    return value
+
+
+def node_value(node: Node) -> Value:
+    """A dag-pb node as a read sees it: a leaf of a file is its bytes."""
+    return node.data if node.is_file and not node.links else node
+
+
+def _block_of(cid: Cid, value: Value) -> bytes:
+    if isinstance(value, Node):
+        return value.block
+    if cid.codec != DAG_PB:
+        return bytes(value)
+    block = leaf_block(cid, bytes(value))
+    if block is None:  # pragma: no cover - it was proved with the same encodings
+        raise MalformedContent(f"{cid} does not encode again", cid=cid)
+    return block
+

@@ -1,0 +1,215 @@
+"""Persistent caches and the thread that fills them: bounded, batched, never in a reader's way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ziggurat.catalog import Catalog
+from ziggurat.engine.events import Failures
+from ziggurat.errors import ConfigError, TierUnavailable, ZigguratError
+from ziggurat.policy import Ranker
+from ziggurat.tiers import CacheTier
+
+__all__ = ["Filler", "PersistentCache"]
+
+_QUEUE_BYTES = 64 << 20
+_BATCH = 64
+_PATIENCE = 0.01
+"""Seconds between the first block and the batch: the filler stays away from its reader's interpreter lock."""
+
+
+class PersistentCache:
+    """A cache that outlives the process and that processes share; its residency lives in the catalog.
+
+    Args:
+        tier: The tier, capacity included.
+        catalog: Whose rows account it.
+        ranker: Orders the rows that the catalog sampled.
+        filler: The thread that puts blocks.
+        failures: Where failures are noted.
+    """
+
+    def __init__(
+        self, tier: CacheTier, catalog: Catalog, ranker: Ranker, filler: Filler, failures: Failures
+    ) -> None:
+        self.tier, self.capacity = tier, tier.capacity
+        self._catalog, self._rows, self._ranker = catalog, catalog.cache, ranker
+        self._filler, self._failures = filler, failures
+        self._medium: str | None = None
+        self._waiting: dict[str, bytes] = {}
+        self._waiting_bytes = 0
+        self._touched: deque[str] = deque(maxlen=4096)
+
+    # -- for readers ------------------------------------------------------------------------------
+
+    def lookup(self, key: str) -> tuple[bytes, bool] | None:
+        """`BlockCache.lookup`; a block that waits to be filled is a hit."""
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            return waiting, True
+        block = self.tier.get_block(key)
+        if block is None:
+            return None
+        self._touched.append(key)
+        return block, self.tier.proved
+
+    def admit(self, key: str, block: bytes) -> None:
+        """`BlockCache.admit`: queue it, or let it pass when the queue is full."""
+        if len(block) <= self.capacity:
+            self._filler.offer(self, key, block)
+
+    def drop(self, key: str) -> bool:
+        """`BlockCache.drop`; a block that another process is filling or dropping is left to it."""
+        medium = self.claim()
+        mine = self._rows.condemn(medium, [key])
+        if mine:
+            self.tier.evict_block(key)
+            self._rows.drop(medium, mine)
+        return bool(mine)
+
+    def usage(self) -> tuple[int, int]:
+        """`BlockCache.usage`."""
+        usage = self._rows.usage(self.claim())
+        return usage.used, usage.entries
+
+    # -- accounts ---------------------------------------------------------------------------------
+
+    def claim(self) -> str:
+        """Identity of the medium, with this catalog's marker on it and all that it holds accounted.
+
+        Raises:
+            ConfigError: Another catalog uses it as its cache.
+            TierError: It cannot tell.
+        """
+        if self._medium is None:
+            found = self.tier.identify()
+            if found is None:
+                raise TierUnavailable("its medium gave no identity", tier=self.tier.name, op="identify")
+            others = [catalog for catalog in found.catalogs if catalog != self._catalog.id]
+            if others:
+                raise ConfigError(
+                    f"tier {self.tier.name!r}: another store uses this cache already, and two would break each "
+                    "other's accounts; give it another path in [tier.options]"
+                )
+            if not self._rows.known(found.id):
+                self._rows.adopt(found.id, self.tier.contents(), time.time())
+            self._medium = found.id
+        return self._medium
+
+    def flush(self) -> None:
+        """Tell the catalog which blocks were used."""
+        keys = [self._touched.popleft() for _ in range(len(self._touched))]
+        if keys:
+            self._rows.touch(self.claim(), keys, time.time())
+
+    def fill(self, blocks: dict[str, bytes]) -> None:
+        """Make room, then put; called by the filler alone.
+
+        Bytes are on the medium only while a row counts them, and a victim's row goes only after its bytes, so
+        the capacity holds at every instant whichever process fills.
+        """
+        medium = self.claim()
+        self.flush()
+        now = time.time()
+        wanted = [(key, len(block)) for key, block in blocks.items()]
+        admission = self._rows.begin_admit(medium, wanted, self.capacity, self._ranker.rank, now)
+        gone = [victim for victim in admission.victims if self._attempt(self.tier.evict_block, victim)]
+        put, failed = [], []
+        for key, _ in self._rows.finish_admit(admission, gone, now):
+            if self._attempt(self.tier.put_block, key, blocks[key]):
+                put.append(key)
+            elif self._attempt(self.tier.evict_block, key):
+                failed.append(key)
+        self._rows.settle(medium, put, failed)
+
+    def _attempt(self, call: Callable[..., object], *args: object) -> bool:
+        try:
+            call(*args)
+        except ZigguratError as error:
+            self._failures.note(error)
+            return False
+        return True
+
+
+class Filler:
+    """One thread that fills all persistent caches of a store from a bounded queue.
+
+    Args:
+        failures: Where failures are noted.
+
+    Attributes:
+        dropped: Blocks that were not cached because the queue was full.
+    """
+
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
+        self._queue: deque[tuple[PersistentCache, str]] = deque()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._busy = False
+        self.dropped = 0
+
+    def offer(self, cache: PersistentCache, key: str, block: bytes) -> None:
+        """Queue a block, unless it waits already or the queue is full."""
+        with self._changed:
+            if self._closing or key in cache._waiting:  # noqa: SLF001 - cache and filler share the queue
+                return
+            if cache._waiting_bytes + len(block) > _QUEUE_BYTES:  # noqa: SLF001
+                self.dropped += 1
+                return
+            cache._waiting[key] = block  # noqa: SLF001
+            cache._waiting_bytes += len(block)  # noqa: SLF001
+            self._queue.append((cache, key))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ziggurat-fill", daemon=True)
+                self._thread.start()
+            if len(self._queue) == 1:
+                self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._queue:
+                    if self._closing:
+                        return
+                    self._changed.wait()
+                closing = self._closing
+            if not closing:
+                time.sleep(_PATIENCE)
+            with self._changed:
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
+                self._busy = True
+            by_cache: dict[PersistentCache, dict[str, bytes]] = {}
+            for cache, key in batch:
+                by_cache.setdefault(cache, {})[key] = cache._waiting[key]  # noqa: SLF001
+            for cache, blocks in by_cache.items():
+                try:
+                    cache.fill(blocks)
+                except ZigguratError as error:
+                    self._failures.note(error)
+                finally:
+                    with self._changed:
+                        for key, block in blocks.items():
+                            del cache._waiting[key]  # noqa: SLF001
+                            cache._waiting_bytes -= len(block)  # noqa: SLF001
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+
+    def drain(self) -> None:
+        """Return when everything queued so far has been filled or given up."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._queue and not self._busy)
+
+    def close(self) -> None:
+        """Fill what is queued, and end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join()

@@ -1,0 +1,307 @@
+"""Looking without changing: what is known of a blob, where it is, whether its copies prove, what tiers did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ziggurat.catalog import Catalog
+from ziggurat.content import Cid, Node, as_key
+from ziggurat.engine.blocks import block_keys
+from ziggurat.engine.caches import BlockCache, CacheStack
+from ziggurat.engine.paths import Paths, type_of
+from ziggurat.engine.places import Places
+from ziggurat.engine.reader import Reader
+from ziggurat.engine.records import BlobStat, Candidate, Copy, Explanation, Finding, StackStats, TierStats
+from ziggurat.errors import BlobNotFound, CorruptBlob, StoreError, StoreUnavailable, TierError, ZigguratError
+from ziggurat.tiers import StoreTier, Tier
+
+__all__ = ["Inspector"]
+
+Progress = Callable[[int], None]
+
+
+class Inspector:
+    """Answers questions about blobs and tiers.
+
+    Args:
+        places: The store tiers.
+        caches: The caches.
+        catalog: What is where, None for a stack without stores.
+        reader: Reads through the whole stack.
+        paths: Reads directories.
+        solo: Makes a reader that asks one tier alone and repairs nothing.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        caches: CacheStack,
+        catalog: Catalog | None,
+        reader: Reader,
+        paths: Paths,
+        solo: Callable[[StoreTier], Reader],
+    ) -> None:
+        self._places, self._caches, self._catalog = places, caches, catalog
+        self._reader, self._paths, self._solo = reader, paths, solo
+
+    # -- one blob ---------------------------------------------------------------------------------
+
+    def has(self, cid: Cid) -> bool:
+        """True at the first store or source that keeps the blob; caches are not asked.
+
+        Raises:
+            StoreUnavailable: No tier said yes, and some could not tell.
+        """
+        if cid.identity is not None:
+            return True
+        failures: list[Exception] = []
+        for tier in (*self._places.stores, *self._places.sources):
+            try:
+                if tier.role == "store":
+                    self._places.medium(tier)
+                if tier.has(cid) or self._carried(cid, tier):
+                    return True
+            except TierError as error:
+                failures.append(error)
+        if failures:
+            raise StoreUnavailable(f"cannot tell whether {cid} is kept", failures=failures, cid=cid)
+        return False
+
+    def _carried(self, cid: Cid, tier: StoreTier) -> bool:
+        """A child in a dag store is kept while the root that carries it is."""
+        if not tier.is_dag or self._catalog is None:
+            return False
+        row = self._places.rows(cid).get(self._places.medium(tier) or "")
+        return row is not None and row.under is not None and tier.has(as_key(row.under).cid)
+
+    def stat(self, cid: Cid) -> BlobStat:
+        """Everything known of a blob; of a directory its entries are read for the sum of sizes."""
+        value = self._reader.block(cid)
+        kind = type_of(value, cid)
+        catalog, key = self._catalog, str(cid.key)
+        root = catalog.root(key) if catalog is not None else None
+        size: int | None
+        if not isinstance(value, Node):
+            size = len(value)
+        elif kind == "file":
+            size = value.size
+        elif root is not None:
+            size = root.size
+        else:
+            size = self._sum(cid) if kind == "directory" else 0
+        return BlobStat(
+            cid,
+            kind,
+            size,
+            self.copies(cid),
+            root=root is not None,
+            pinned=catalog is not None and catalog.pinned(key),
+            info=catalog.info(key) if catalog is not None else None,
+            mode=value.mode if isinstance(value, Node) else None,
+            mtime=value.mtime if isinstance(value, Node) else None,
+        )
+
+    def _sum(self, cid: Cid) -> int | None:
+        try:
+            return sum(entry.size or 0 for entry in self._paths.walk(cid) if entry.type == "file")
+        except (BlobNotFound, StoreError):
+            return None
+
+    def copies(self, cid: Cid) -> tuple[Copy, ...]:
+        """The catalogued copies of a blob."""
+        found = []
+        for medium, row in self._places.rows(cid).items():
+            tier = self._places.tier_of(medium)
+            under = as_key(row.under).cid if row.under is not None else None
+            found.append(Copy(tier.name if tier is not None else medium, row.stored, under))
+        return tuple(found)
+
+    def explain(self, cid: Cid) -> Explanation:
+        """Where a blob is, and which tier would answer a read of its first byte."""
+        try:
+            value = self._reader.block(cid)
+        except (BlobNotFound, StoreError):
+            return Explanation(cid, None, None, None, self._candidates(cid, []), None, self._accesses(cid))
+        keys = list(block_keys(self._reader, cid))
+        candidates = self._candidates(cid, keys)
+        size = value.size if isinstance(value, Node) and value.is_file else None
+        answers = next((one.tier for one in candidates if one.holds), None)
+        return Explanation(
+            cid,
+            type_of(value, cid),
+            len(value) if not isinstance(value, Node) else size,
+            len(keys),
+            candidates,
+            answers,
+            self._accesses(cid),
+        )
+
+    def _accesses(self, cid: Cid) -> int:
+        known = self._catalog.accesses.of(str(cid.key)) if self._catalog is not None else None
+        return known[0] if known is not None else 0
+
+    def _candidates(self, cid: Cid, keys: Sequence[str]) -> tuple[Candidate, ...]:
+        rows = self._places.rows(cid)
+        found = [self._cache_candidate(cache, keys) for cache in self._caches.caches]
+        stores = [self._store_candidate(cid, tier, set(rows)) for tier in self._places.stores]
+        stores.sort(key=lambda one: one[0])  # a read asks catalogued copies first, file order within each
+        found += [candidate for _, candidate in stores]
+        found += [self._store_candidate(cid, tier, set())[1] for tier in self._places.sources]
+        return tuple(found)
+
+    def _cache_candidate(self, cache: BlockCache, keys: Sequence[str]) -> Candidate:
+        blocks = size = 0
+        first = False
+        try:
+            for index, key in enumerate(keys):
+                stat = cache.tier.stat_key(key)
+                if stat is not None:
+                    first = first or index == 0
+                    blocks += 1
+                    size += stat.stored or stat.size or 0
+        except TierError as error:
+            return Candidate(cache.tier.name, "cache", None, note=str(error))
+        return Candidate(cache.tier.name, "cache", first, blocks, size)
+
+    def _store_candidate(self, cid: Cid, tier: StoreTier, listed: set[str]) -> tuple[int, Candidate]:
+        note, order = "", 1
+        try:
+            medium = self._places.medium(tier) if tier.role == "store" else None
+            if medium in listed:
+                order, note = 0, "catalogued"
+            elif not tier.config.probe and tier.role == "store":
+                return 2, Candidate(tier.name, tier.role, False, note="not asked: probe = false, and not catalogued")
+            holds = tier.has(cid) or self._carried(cid, tier)
+        except TierError as error:
+            return order, Candidate(tier.name, tier.role, None, note=str(error))
+        if order == 0 and not holds:
+            note = "catalogued, but not there"
+        return order, Candidate(tier.name, tier.role, holds, note=note)
+
+    # -- proof ------------------------------------------------------------------------------------
+
+    def verify(
+        self, cid: Cid | None, tier: str | None, progress: Progress | None
+    ) -> Iterator[Finding]:
+        """Read catalogued copies whole, each from its own tier alone, and prove every byte.
+
+        Args:
+            cid: A blob with all that it links to; None for everything that is kept.
+            tier: Only copies on this tier.
+            progress: Told the bytes that were proved.
+        """
+        if self._catalog is None:
+            return
+        for key in self._keys(cid):
+            blob = as_key(key).cid
+            for medium, row in self._places.rows(blob).items():
+                holder = self._places.tier_of(medium)
+                if tier is not None and (holder is None or holder.name != tier):
+                    continue
+                if holder is None:
+                    yield Finding(blob, medium, 0, ok=False, problem="no configured tier is this medium", known=False)
+                elif row.under is None:
+                    yield self._prove(blob, holder, progress)
+
+    def _keys(self, cid: Cid | None) -> list[str]:
+        catalog = self._catalog
+        if catalog is None:  # pragma: no cover - the caller looked
+            return []
+        if cid is None:
+            return sorted(catalog.reachable())
+        found = [str(cid.key)]
+        for key in found:
+            found += [child for child in catalog.children(key) if child not in found]
+        return found
+
+    def _prove(self, cid: Cid, tier: StoreTier, progress: Progress | None) -> Finding:
+        proved = 0
+        reader = self._solo(tier)
+        try:
+            if tier.is_dag:
+                return self._prove_dag(cid, tier, reader, progress)
+            value = reader.block(cid)
+            if isinstance(value, Node) and not value.is_file:
+                return Finding(cid, tier.name, 0, ok=True)
+            for piece in reader.stream(cid, 0, None)[1]:
+                proved += len(piece)
+                if progress is not None:
+                    progress(len(piece))
+        except BlobNotFound:
+            return Finding(cid, tier.name, proved, ok=False, problem="it is not there")
+        except StoreUnavailable as error:
+            wrong = any(isinstance(failure, CorruptBlob) for failure in error.failures)
+            why = "; ".join(map(str, error.failures)) or str(error)
+            return Finding(cid, tier.name, proved, ok=False, problem=why, known=wrong)
+        except ZigguratError as error:
+            return Finding(cid, tier.name, proved, ok=False, problem=str(error))
+        return Finding(cid, tier.name, proved, ok=True)
+
+    def _prove_dag(
+        self, cid: Cid, tier: StoreTier, reader: Reader, progress: Progress | None
+    ) -> Finding:
+        """A closure in a dag store: every block of every blob beneath its root."""
+        from ziggurat.content.assemble import assemble
+
+        def get(block: Cid, root: Cid) -> bytes:
+            data = reader.raw_block(block, root)
+            if progress is not None:
+                progress(len(data))
+            return data
+
+        parcel = assemble(cid, get)
+        for _ in parcel.dag().pairs():
+            pass
+        return Finding(cid, tier.name, parcel.size, ok=True)
+
+    # -- tiers ------------------------------------------------------------------------------------
+
+    def stats(self, dropped: int) -> StackStats:
+        """What every tier did and holds."""
+        tiers = [self._cache_stats(cache) for cache in self._caches.caches]
+        tiers += [self._store_stats(tier) for tier in (*self._places.stores, *self._places.sources)]
+        counts = self._catalog.counts() if self._catalog is not None else None
+        return StackStats(
+            tuple(tiers),
+            roots=counts.roots if counts is not None else 0,
+            pins=counts.pins if counts is not None else 0,
+            dropped_fills=dropped,
+        )
+
+    def _cache_stats(self, cache: BlockCache) -> TierStats:
+        try:
+            used, entries = cache.usage()
+        except ZigguratError:
+            return _stats(cache.tier, None, None, cache.capacity, state="unavailable")
+        return _stats(cache.tier, used, entries, cache.capacity)
+
+    def _store_stats(self, tier: StoreTier) -> TierStats:
+        if tier.role == "source" or self._catalog is None:
+            return _stats(tier, None, None, tier.config.capacity)
+        try:
+            medium = self._places.medium(tier)
+        except TierError:
+            return _stats(tier, None, None, tier.config.capacity, state="unavailable")
+        usage = self._catalog.usage(medium or "")
+        return _stats(tier, usage.used, usage.entries, tier.config.capacity)
+
+
+def _stats(
+    tier: Tier, used: int | None, entries: int | None, capacity: int | None, state: str = "ok"
+) -> TierStats:
+    meter = tier.meter
+    return TierStats(
+        tier=tier.name,
+        role=tier.role,
+        backend=tier.config.provider.name,
+        used=used,
+        capacity=capacity,
+        entries=entries,
+        hits=meter.hits,
+        misses=meter.misses,
+        bytes_read=meter.bytes_read,
+        bytes_written=meter.bytes_written,
+        evictions=meter.evictions,
+        errors=meter.errors,
+        state="resting" if tier.guard.breaker.resting else state,
+    )

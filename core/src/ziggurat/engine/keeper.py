@@ -1,0 +1,166 @@
+"""Giving things up: roots, copies, and what no root reaches any more."""
+
+from __future__ import annotations
+
+from ziggurat.catalog import Catalog, CopyRow
+from ziggurat.content import Cid, as_key
+from ziggurat.engine.locks import StoreLock
+from ziggurat.engine.places import Places
+from ziggurat.engine.records import Collected, Eviction, Removal
+from ziggurat.errors import BlobNotFound, BlobPinned, LastCopy, TierDenied, TierError, ZigguratError
+from ziggurat.tiers import StoreTier
+
+__all__ = ["Keeper"]
+
+
+class Keeper:
+    """Evicts, removes and collects; touches only what this catalog put.
+
+    Args:
+        places: The store tiers.
+        catalog: What is where.
+        lock: Held alone while copies are given up.
+    """
+
+    def __init__(self, places: Places, catalog: Catalog, lock: StoreLock) -> None:
+        self._places, self._catalog, self._lock = places, catalog, lock
+
+    def remove(self, cid: Cid) -> Removal:
+        """Drop a root; its copies stay until `collect`.
+
+        Raises:
+            BlobPinned: A pin keeps it.
+            BlobNotFound: It is no root.
+        """
+        key = str(cid.key)
+        if self._catalog.pinned(key):
+            raise BlobPinned(f"{cid} is pinned; unpin it first", cid=cid)
+        freed = self._catalog.would_free(key)
+        if not self._catalog.remove_root(key):
+            raise BlobNotFound(f"{cid} is no root of this store, so there is nothing to remove", cid=cid)
+        return Removal(cid, freed.blobs, freed.size)
+
+    # -- one copy ---------------------------------------------------------------------------------
+
+    def evict(self, cid: Cid, tier: StoreTier) -> Eviction:
+        """Give up the copy of a blob on one store tier.
+
+        Raises:
+            BlobPinned: A pin keeps the blob.
+            LastCopy: No other store tier is known, and seen, to keep what would be lost.
+            TierDenied: Several catalogs use the medium, or the copy is not this catalog's.
+        """
+        key = str(cid.key)
+        with self._lock.exclusive():
+            if self._catalog.pinned(key):
+                raise BlobPinned(f"{cid} is pinned; unpin it first", cid=cid)
+            medium = self._own_medium(tier)
+            row = self._places.rows(cid).get(medium)
+            if row is None:
+                return self._not_ours(cid, tier)
+            if row.under is not None:
+                raise LastCopy(
+                    f"tier {tier.name!r} keeps {cid} as part of {row.under}; evict that root instead", cid=cid
+                )
+            self._check_last(cid, key, tier, medium)
+            gone = tier.drop(cid, row.note)
+            self._catalog.forget_copy(key, medium)
+        return Eviction(cid, tier.name, gone.had, row.stored if gone.had else 0, gone.kept)
+
+    def _own_medium(self, tier: StoreTier) -> str:
+        """The medium of a tier, if this catalog may give up copies there."""
+        medium = tier.refresh_medium()
+        if medium is None:
+            return ""
+        if len(medium.catalogs) > 1:
+            raise TierDenied(
+                f"{len(medium.catalogs)} catalogs use this medium, and each may have promised what it holds; "
+                "nothing is evicted or collected there until the others have left (remove their markers)",
+                tier=tier.name,
+                op="evict",
+            )
+        if medium.catalogs and medium.catalogs[0] != self._catalog.id:
+            raise TierDenied("this medium belongs to another catalog", tier=tier.name, op="evict")
+        return medium.id
+
+    def _not_ours(self, cid: Cid, tier: StoreTier) -> Eviction:
+        if not tier.has(cid):
+            return Eviction(cid, tier.name, had=False)
+        raise TierDenied(
+            f"it holds {cid}, but this catalog did not put it there; adopt it first",
+            tier=tier.name,
+            op="evict",
+            key=str(cid.key),
+        )
+
+    def _check_last(self, cid: Cid, key: str, tier: StoreTier, medium: str) -> None:
+        if self._catalog.protects(key) and not self._kept_elsewhere(cid, medium):
+            raise LastCopy(
+                f"tier {tier.name!r} keeps the last copy of {cid} that can be seen; copy it to another store "
+                "first, or remove the root",
+                cid=cid,
+            )
+        stranded = self._catalog.stranded(key, medium)
+        if stranded:
+            raise LastCopy(
+                f"tier {tier.name!r} keeps the last copy of {stranded[0]}"
+                f"{f' and {len(stranded) - 1} more' if len(stranded) > 1 else ''} as part of {cid}",
+                cid=cid,
+            )
+
+    def _kept_elsewhere(self, cid: Cid, medium: str) -> bool:
+        """True if another store tier keeps the blob: the catalog says so, and the tier itself."""
+        for other, row in self._places.rows(cid).items():
+            tier = self._places.tier_of(other) if other != medium else None
+            if tier is None:
+                continue
+            asked = cid if row.under is None else as_key(row.under).cid
+            try:
+                if tier.has(asked):
+                    return True
+            except TierError:
+                continue
+        return False
+
+    # -- collection -------------------------------------------------------------------------------
+
+    def collect(self, *, dry_run: bool) -> tuple[Collected, ...]:
+        """Give up every copy that no root and no pin reaches: an exclusive mark and sweep.
+
+        Args:
+            dry_run: Only say what would go.
+        """
+        with self._lock.exclusive():
+            return tuple(self._sweep(tier, dry_run) for tier in self._places.stores)
+
+    def _sweep(self, tier: StoreTier, dry_run: bool) -> Collected:
+        try:
+            medium = self._own_medium(tier)
+        except ZigguratError as error:
+            return Collected(tier.name, refused=str(error))
+        if tier.hooks.read_only:
+            return Collected(tier.name)
+        blobs = size = 0
+        failed: list[str] = []
+        for row in self._catalog.unreachable_copies(medium):
+            stranded = self._catalog.stranded(row.key, medium)
+            if stranded:
+                failed.append(f"{row.key} carries the last copy of {stranded[0]}, which is kept")
+                continue
+            if not dry_run and not self._give_up(tier, row, medium, failed):
+                continue
+            blobs += 1
+            size += row.stored
+        return Collected(tier.name, blobs, size, failed=tuple(failed))
+
+    def _give_up(self, tier: StoreTier, row: CopyRow, medium: str, failed: list[str]) -> bool:
+        try:
+            gone = tier.drop(as_key(row.key).cid, row.note)
+        except ZigguratError as error:
+            failed.append(str(error))
+            return False
+        # Without a claim the row is stale: it goes too, but nothing was freed.
+        self._catalog.forget_copy(row.key, medium)
+        if gone.kept:
+            failed.append(f"{row.key}: {gone.kept}")
+        return gone.had

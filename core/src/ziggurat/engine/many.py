@@ -1,0 +1,83 @@
+"""Putting many small contents: sent and recorded together, acknowledged one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+
+from ziggurat.content import Profile
+from ziggurat.content.parcel import Parcel
+from ziggurat.engine.records import Receipt
+from ziggurat.engine.sources import PutSource, parcel_of
+from ziggurat.engine.trees import receipt_of
+from ziggurat.engine.writer import Placement, Writer
+from ziggurat.errors import ZigguratError
+
+__all__ = ["PutMany"]
+
+_ITEMS = 256
+_BYTES = 16 << 20
+_SMALL = 1 << 20
+
+
+class PutMany:
+    """Puts contents in batches.
+
+    Args:
+        writer: Puts parcels.
+        profile: How they are named.
+        spool: Gives the folder for what cannot be read twice.
+        pool: Threads that hash, and that put several parcels at once.
+    """
+
+    def __init__(
+        self, writer: Writer, profile: Profile, spool: Callable[[], Path], pool: Executor
+    ) -> None:
+        self._writer, self._profile, self._spool, self._pool = writer, profile, spool, pool
+
+    def put(self, sources: Iterable[PutSource]) -> Iterator[Receipt | Exception]:
+        """Put each source; see `Store.put_many`."""
+        batch: list[Parcel | Exception] = []
+        held = 0
+        for source in sources:
+            try:
+                with parcel_of(source, self._profile, spool=self._spool, pool=self._pool) as parcel:
+                    if parcel.data is not None and parcel.size <= _SMALL:
+                        batch.append(parcel)
+                        held += parcel.size
+                    else:
+                        yield from self._flush(batch)
+                        batch, held = [], 0
+                        yield self._alone(parcel)
+            except (ZigguratError, OSError) as error:
+                batch.append(error)
+            if len(batch) >= _ITEMS or held >= _BYTES:
+                yield from self._flush(batch)
+                batch, held = [], 0
+        yield from self._flush(batch)
+
+    def _alone(self, parcel: Parcel) -> Receipt | Exception:
+        try:
+            with self._writer.adding():
+                done = self._writer.place(parcel)
+                self._writer.acknowledge(parcel, done)
+        except (ZigguratError, OSError) as error:
+            return error
+        return receipt_of(parcel, done)
+
+    def _flush(self, batch: list[Parcel | Exception]) -> Iterator[Receipt | Exception]:
+        parcels = list({item.cid: item for item in batch if isinstance(item, Parcel)}.values())
+        answers: dict[object, Placement | Exception] = {}
+        if parcels:
+            with self._writer.adding():
+                placed = self._writer.place_many(parcels)
+                answers = dict(
+                    zip((parcel.cid for parcel in parcels), self._writer.acknowledge_many(parcels, placed), strict=True)
+                )
+        for item in batch:
+            if isinstance(item, Exception):
+                yield item
+                continue
+            answer = answers[item.cid]
+            yield answer if isinstance(answer, Exception) else receipt_of(item, answer)

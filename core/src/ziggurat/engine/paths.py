@@ -1,0 +1,261 @@
+"""References and directories: ``CID/a/b`` to a blob, what a directory holds, and a tree written to disk."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ziggurat.content import DAG_PB, RAW, Cid, Link, Node, directory_entries, hamt_path
+from ziggurat.engine.reader import Reader
+from ziggurat.engine.records import BlobType, Entry, Saved
+from ziggurat.engine.session import Value
+from ziggurat.errors import BlobNotFound, InvalidCid, MalformedContent, NotAFile, StoreError
+
+__all__ = ["Paths", "Ref", "Saver", "type_of"]
+
+Ref = Cid | str
+
+_MAX_DEPTH = 256
+
+
+def type_of(value: Value, cid: Cid) -> BlobType:
+    """What a blob is, from its root's node or plain bytes."""
+    if isinstance(value, Node):
+        if value.is_file:
+            return "file"
+        if value.is_directory:
+            return "directory"
+        return "symlink" if value.type == "symlink" else "block"
+    return "file" if cid.codec in (DAG_PB, RAW) else "block"
+
+
+class Paths:
+    """Resolves references and lists directories.
+
+    Args:
+        reader: Reads the nodes of directories.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def resolve(self, ref: Ref) -> Cid:
+        """The blob that a reference names: a CID, or a path beneath one.
+
+        Raises:
+            InvalidCid: The first part is no CID.
+            BlobNotFound: A directory has no such entry.
+            NotAFile: The path goes on beneath something that is no directory.
+        """
+        if isinstance(ref, Cid):
+            return ref
+        if not isinstance(ref, str):
+            raise InvalidCid(f"a reference is a Cid or text, not {type(ref).__name__}")
+        text = ref.removeprefix("ipfs://").removeprefix("/ipfs/")
+        first, *rest = text.split("/")
+        cid = Cid.parse(first)
+        for name in rest:
+            if name:
+                cid = self._child(cid, name)
+        return cid
+
+    def _child(self, directory: Cid, name: str) -> Cid:
+        node = self.directory(directory)
+        if node.type == "hamt":
+            found = self._in_shards(directory, node, name)
+        else:
+            found = next((link for entry, link in directory_entries(node) if entry == name), None)
+        if found is None:
+            raise BlobNotFound(f"{directory} has no entry {name!r}; see ls {directory}", cid=directory)
+        return found.cid
+
+    def directory(self, cid: Cid) -> Node:
+        """The root node of a directory.
+
+        Raises:
+            NotAFile: It is something else.
+        """
+        value = self._reader.block(cid)
+        if not isinstance(value, Node) or not value.is_directory:
+            raise NotAFile(f"{cid} is a {type_of(value, cid)}, not a directory", cid=cid)
+        return value
+
+    def _in_shards(self, root: Cid, node: Node, name: str) -> Link | None:
+        for prefix in hamt_path(name, node.fanout):
+            wanted = prefix.encode() + name.encode()
+            below = None
+            for link in node.links:
+                if link.name == wanted:
+                    return link
+                if link.name == prefix.encode():
+                    below = link
+            if below is None:
+                return None
+            node = self._shard(below.cid, root)
+        return None
+
+    def _shard(self, cid: Cid, root: Cid) -> Node:
+        value = self._reader.block(cid, root)
+        if not isinstance(value, Node) or value.type != "hamt":
+            raise MalformedContent(f"{cid} is no shard of the directory {root}", cid=root)
+        return value
+
+    def links(self, root: Cid) -> Iterator[tuple[str, Link]]:
+        """Name and link of each entry of a directory, shards followed.
+
+        Raises:
+            NotAFile: It is no directory.
+            MalformedContent: Two entries have one name.
+        """
+        seen: set[str] = set()
+        pending = [iter(directory_entries(self.directory(root)))]
+        while pending:
+            entry = next(pending[-1], None)
+            if entry is None:
+                pending.pop()
+                continue
+            name, link = entry
+            if name is None:
+                if len(pending) > _MAX_DEPTH:
+                    raise MalformedContent(f"the shards of {root} nest too deep", cid=root)
+                pending.append(iter(directory_entries(self._shard(link.cid, root))))
+                continue
+            if name in seen:
+                raise MalformedContent(f"{root} has two entries named {name!r}", cid=root)
+            seen.add(name)
+            yield name, link
+
+    def entries(self, root: Cid) -> Iterator[Entry]:
+        """The direct children of a directory; anything else gives itself."""
+        value = self._reader.block(root)
+        if not isinstance(value, Node) or not value.is_directory:
+            yield _entry(str(root), root, value)
+            return
+        for name, link in self.links(root):
+            yield self._describe(name, link)
+
+    def _describe(self, path: str, link: Link) -> Entry:
+        if link.cid.codec == RAW:
+            return Entry(path, link.cid, "file", link.tsize)
+        try:
+            return _entry(path, link.cid, self._reader.block(link.cid))
+        except (BlobNotFound, StoreError):
+            # The directory is here and the child cannot be read now: its name is still worth telling.
+            return Entry(path, link.cid, "block", None)
+
+    def walk(self, root: Cid, path: str = "", depth: int = 0) -> Iterator[Entry]:
+        """Everything beneath a directory, each directory before what it holds."""
+        if depth > _MAX_DEPTH:
+            raise MalformedContent(f"{root} nests more than {_MAX_DEPTH} directories", cid=root)
+        for name, link in self.links(root):
+            beneath = f"{path}/{name}" if path else name
+            value = self._reader.block(link.cid)
+            entry = _entry(beneath, link.cid, value)
+            yield entry
+            if entry.type == "directory":
+                yield from self.walk(link.cid, beneath, depth + 1)
+
+
+def _entry(path: str, cid: Cid, value: Value) -> Entry:
+    kind = type_of(value, cid)
+    if not isinstance(value, Node):
+        return Entry(path, cid, kind, len(value))
+    return Entry(
+        path,
+        cid,
+        kind,
+        value.size if kind == "file" else None,
+        target=value.target if kind == "symlink" else None,
+        mode=value.mode,
+        mtime=value.mtime,
+    )
+
+
+class Saver:
+    """Writes blobs and trees to the local file system; each file appears whole or not at all.
+
+    Args:
+        reader: Reads content.
+        paths: Reads directories.
+        overwrite: Replace files and symlinks that are there.
+        progress: Told the bytes that were written.
+    """
+
+    def __init__(
+        self, reader: Reader, paths: Paths, *, overwrite: bool, progress: Callable[[int], None] | None
+    ) -> None:
+        self._reader, self._paths = reader, paths
+        self._overwrite, self._progress = overwrite, progress
+        self._size = self._files = 0
+
+    def save(self, cid: Cid, target: Path) -> Saved:
+        """Write a blob, or a directory with all beneath it.
+
+        Raises:
+            FileExistsError: Something is there, and it is not to be replaced.
+            OSError: The target cannot be written.
+        """
+        value = self._reader.block(cid) if cid.codec == DAG_PB else b""
+        self._write(Entry(str(target), cid, type_of(value, cid)), value, target)
+        return Saved(cid, str(target), self._size, self._files)
+
+    def _write(self, entry: Entry, value: Value, target: Path) -> None:
+        node = value if isinstance(value, Node) else None
+        if node is not None and entry.type == "directory":
+            self._directory(entry.cid, target)
+        elif node is not None and entry.type == "symlink":
+            self._clear(target)
+            target.symlink_to(node.target)
+            self._files += 1
+            return
+        else:
+            self._file(entry.cid, target)
+        if node is not None:
+            _restore(node, target)
+
+    def _directory(self, root: Cid, target: Path) -> None:
+        if target.is_symlink() or (target.exists() and not (self._overwrite and target.is_dir())):
+            raise FileExistsError(17, "exists already; choose another target, or overwrite", str(target))
+        target.mkdir(parents=True, exist_ok=True)
+        for name, link in self._paths.links(root):
+            value = self._reader.block(link.cid) if link.cid.codec == DAG_PB else b""
+            self._write(Entry(name, link.cid, type_of(value, link.cid)), value, target / name)
+
+    def _file(self, cid: Cid, target: Path) -> None:
+        self._clear(target, keep_file=True)
+        _, pieces = self._reader.stream(cid, 0, None)
+        aside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}")
+        try:
+            with aside.open("xb") as file:
+                for piece in pieces:
+                    file.write(piece)
+                    self._size += len(piece)
+                    if self._progress is not None:
+                        self._progress(len(piece))
+            if self._overwrite:
+                aside.replace(target)
+            else:
+                target.hardlink_to(aside)  # unlike a rename it never replaces what came meanwhile
+        finally:
+            aside.unlink(missing_ok=True)
+        self._files += 1
+
+    def _clear(self, target: Path, *, keep_file: bool = False) -> None:
+        if not os.path.lexists(target):
+            return
+        if not self._overwrite or (target.is_dir() and not target.is_symlink()):
+            raise FileExistsError(17, "exists already; choose another target, or overwrite", str(target))
+        if not keep_file:
+            target.unlink()
+
+
+def _restore(node: Node, target: Path) -> None:
+    """Set what UnixFS 1.5 recorded; never set-id bits."""
+    if node.mode is not None:
+        target.chmod(node.mode & 0o777)
+    if node.mtime is not None:
+        os.utime(target, (node.mtime, node.mtime))
+
+

@@ -1,0 +1,330 @@
+"""Reading: a file as a list of leaves, window by window; hits from caches, misses from one shared fetch."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from functools import partial
+
+from ziggurat.content import DAG_PB, Cid, Node, leaf_block
+from ziggurat.content.layout import Cursor, Layout, Piece, Want
+from ziggurat.engine.caches import CacheStack
+from ziggurat.engine.fetch import Fetcher, node_value, value_of
+from ziggurat.engine.flights import Flight, Flights
+from ziggurat.engine.session import Buffer, Layouts, Session, Target, Value
+from ziggurat.errors import BlobNotFound, MalformedContent, NotAFile, RangeError, StoreUnavailable
+
+__all__ = ["Reader"]
+
+_WINDOW_BYTES = 8 << 20
+_WINDOW_ITEMS = 64
+_NO_LIMIT = 1 << 62
+
+
+class Reader:
+    """Reads proved blocks and files.
+
+    Args:
+        caches: Where blocks may be.
+        flights: Fetches under way.
+        fetcher: Gets what is nowhere near.
+        layouts: Trees that are known.
+        hashers: Threads that look up and prove several cached blocks at once.
+        ahead: Threads that read a stream's next window.
+    """
+
+    def __init__(
+        self,
+        caches: CacheStack,
+        flights: Flights,
+        fetcher: Fetcher,
+        layouts: Layouts,
+        hashers: Executor,
+        ahead: Executor,
+    ) -> None:
+        self._caches, self._flights, self._fetcher = caches, flights, fetcher
+        self._layouts, self._hashers, self._ahead = layouts, hashers, ahead
+
+    # -- blobs ------------------------------------------------------------------------------------
+
+    def open(self, root: Cid, start: int = 0, stop: int | None = None) -> tuple[Session, Value]:
+        """Begin a read: the session, and the root's node or (for a blob of one leaf) its plain bytes."""
+        session = Session(self._layouts.of(root), start, stop)
+        top = session.layout.top
+        if top is not None:
+            return session, node_value(top)
+        if root.identity is not None:
+            return session, value_of(session, root, root.identity)
+        return session, self.resolve(session, [Want(0, None, root)])[root]
+
+    def read(self, root: Cid, offset: int, length: int | None) -> bytes:
+        """Plain bytes of a range, or of the whole blob.
+
+        Raises:
+            RangeError: The range begins outside the blob.
+            NotAFile: The blob is a directory or symlink.
+            BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
+        """
+        stop = None if length is None else offset + length
+        session, top = self.open(root, offset, stop)
+        if not isinstance(top, Node):
+            start, stop = _bounds(root, len(top), offset, length)
+            return bytes(top) if (start, stop) == (0, len(top)) else bytes(top[start:stop])
+        start, stop = _bounds(root, _file(root, top).size, offset, length)
+        # Filled in place and handed out without a copy: a BytesIO gives up its buffer when nobody looks.
+        room = io.BytesIO(bytes(stop - start))
+        view = room.getbuffer()
+        session.start, session.stop = start, stop
+        session.target = Target(view, start)
+        for at, data in self._pieces(session, _NO_LIMIT, _NO_LIMIT, ahead=False):
+            session.target.accept(at, data)
+            del data
+        session.target = None
+        view.release()
+        return room.getvalue()
+
+    def stream(self, root: Cid, offset: int, length: int | None) -> tuple[int, Iterator[Buffer]]:
+        """Plain bytes in order and in pieces, each proved before it is given.
+
+        Returns:
+            The bytes in all, and the pieces.
+        """
+        session, top = self.open(root, offset, None if length is None else offset + length)
+        size = _file(root, top).size if isinstance(top, Node) else len(top)
+        start, stop = _bounds(root, size, offset, length)
+        if not isinstance(top, Node):
+            return stop - start, iter((memoryview(top)[start:stop],) if stop > start else ())
+        session.start, session.stop = start, stop
+        pieces = self._pieces(session, _WINDOW_BYTES, _WINDOW_ITEMS, ahead=True)
+        return stop - start, (data for _, data in pieces)
+
+    def size(self, root: Cid) -> int:
+        """Plain bytes of a file.
+
+        Raises:
+            NotAFile: It is a directory or symlink.
+        """
+        _, top = self.open(root, 0, 0)
+        return _file(root, top).size if isinstance(top, Node) else len(top)
+
+    def block(self, cid: Cid, root: Cid | None = None) -> Value:
+        """One proved block: a node, or the plain bytes of a leaf.
+
+        Args:
+            cid: The block.
+            root: The blob that it belongs to, the block itself when it is a blob of its own.
+        """
+        session = Session(self._layouts.of(root or cid))
+        if (node := session.layout.nodes.get(cid)) is not None:
+            return node
+        if cid.identity is not None:
+            return value_of(session, cid, cid.identity)
+        return self.resolve(session, [Want(0, None, cid)])[cid]
+
+    def nodes(self, root: Cid) -> Layout:
+        """All nodes of a file: its complete layout, read from wherever they are."""
+        session, top = self.open(root)
+        layout = session.layout
+        if layout.complete or not isinstance(top, Node):
+            layout.complete = True
+            return layout
+        pending = [top]
+        while pending:
+            links = [link.cid for node in pending for link in node.links if link.cid.codec == DAG_PB]
+            wants = [Want(0, None, cid) for cid in dict.fromkeys(links) if cid.identity is None]
+            found = self.resolve(session, wants) if wants else {}
+            pending = [value for value in found.values() if isinstance(value, Node)]
+        layout.complete = True
+        return layout
+
+    def raw_block(self, cid: Cid, root: Cid) -> bytes:
+        """One proved block, encoded as its CID names it.
+
+        Args:
+            cid: The block.
+            root: The blob that it belongs to.
+        """
+        value = self.block(cid, root)
+        if isinstance(value, Node):
+            return value.block
+        if cid.identity is not None:
+            return cid.identity
+        block = leaf_block(cid, bytes(value))
+        return block if block is not None else self._fetcher.odd_leaf(cid, root)
+
+    # -- pieces -----------------------------------------------------------------------------------
+
+    def _pieces(
+        self, session: Session, budget: int, count: int, *, ahead: bool
+    ) -> Iterator[tuple[int, Buffer]]:
+        """(offset, proved bytes) of the session's range, in order; nothing is claimed across a yield."""
+        start, stop = session.start, session.stop
+        if stop is None or stop <= start:
+            return
+        cursor = session.layout.cursor(start, stop)
+        coming: Future[list[Piece]] | None = None
+        position = start
+        try:
+            while True:
+                window = coming.result() if coming else self._window(session, cursor, budget, count)
+                coming = None
+                if not window:
+                    break
+                if ahead and not cursor.done:
+                    coming = self._ahead.submit(self._window, session, cursor, budget, count)
+                for offset, data in window:
+                    first, last = max(0, start - offset), min(len(data), stop - offset)
+                    position = offset + last
+                    whole = (first, last) == (0, len(data))
+                    yield offset + first, data if whole else memoryview(data)[first:last]
+                del window
+        finally:
+            if coming is not None:
+                coming.cancel()
+        if position != stop:
+            raise MalformedContent(f"{session.root} ends at {position}, not at {stop}", cid=session.root)
+
+    def _window(self, session: Session, cursor: Cursor, budget: int, count: int) -> list[Piece]:
+        """The next pieces; empty only at the end."""
+        pieces: list[Piece] = []
+        while not pieces and not cursor.done:
+            items = cursor.window(budget, count)
+            wants = [item for item in items if isinstance(item, Want)]
+            try:
+                found = self.resolve(session, wants) if wants else {}
+            except (BlobNotFound, StoreUnavailable):
+                cursor.put_back(items)
+                if len(items) == 1 or session.target is not None:
+                    raise
+                return self._up_to_failure(session, cursor, len(items))
+            for position, item in enumerate(items):
+                if isinstance(item, Piece):
+                    pieces.append(item)
+                    continue
+                value = found[item.cid]
+                if isinstance(value, Node):
+                    # A link turned out to be a node: what lies beneath it comes before the rest.
+                    cursor.put_back(_known(items[position + 1 :], found))
+                    cursor.expand(item, value)
+                    break
+                if item.size is not None and len(value) != item.size:
+                    raise MalformedContent(
+                        f"the leaf {item.cid} has {len(value)} bytes, its parent says {item.size}", cid=session.root
+                    )
+                pieces.append(Piece(item.offset, value))
+        return pieces
+
+    def _up_to_failure(self, session: Session, cursor: Cursor, count: int) -> list[Piece]:
+        """Item by item, so that a stream's error comes at its position, after the proved bytes before it."""
+        pieces: list[Piece] = []
+        while len(pieces) < count and not cursor.done:
+            try:
+                pieces.extend(self._window(session, cursor, 1, 1))
+            except (BlobNotFound, StoreUnavailable):
+                if not pieces:
+                    raise
+                break
+        return pieces
+
+    # -- blocks -----------------------------------------------------------------------------------
+
+    def resolve(self, session: Session, wants: Sequence[Want]) -> dict[Cid, Value]:
+        """Get proved blocks: from what came early, caches, other readers' flights, then the tiers.
+
+        Own flights are ended before it waits for anybody else's, so readers cannot wait in a circle.
+
+        Raises:
+            BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
+        """
+        out: dict[Cid, Value] = {}
+        mine: dict[Cid, Flight] = {}
+        joined: dict[Cid, Flight] = {}
+        landings = self._flights.landings
+        try:
+            for cid, value in self._near(session, wants):
+                if value is not None:
+                    out[cid] = value
+                    continue
+                flight, own = self._flights.claim(cid.cache_key)
+                (mine if own else joined)[cid] = flight
+            if mine and self._caches and self._flights.landings != landings:
+                # A flight may have ended between the look into the caches and the claim.
+                for cid in list(mine):
+                    block = self._caches.lookup(cid)
+                    if block is not None:
+                        out[cid] = value_of(session, cid, block)
+                        self._flights.land(cid.cache_key, mine.pop(cid), partial(bytes, block))
+            if mine:
+                out.update(self._fetcher.fetch(session, wants, mine))
+        except BaseException as error:
+            for cid, flight in mine.items():
+                self._flights.fail(cid.cache_key, flight, error)
+            raise
+        failed = []
+        for cid, flight in joined.items():
+            flight.wait()
+            if flight.block is not None:
+                out[cid] = value_of(session, cid, flight.block)
+            else:
+                failed.append(cid)
+        if failed:
+            # Another reader's failure is not this one's: its blob may be on other tiers. Ask for oneself.
+            out.update(self.resolve(session, [want for want in wants if want.cid in failed]))
+        return out
+
+    def _near(self, session: Session, wants: Sequence[Want]) -> Iterator[tuple[Cid, Value | None]]:
+        """Each wanted block once, with its value if it came early or a cache has it."""
+        unique = {want.cid: want for want in wants}
+        if not self._caches:
+            for cid in unique:
+                early = session.early.pop(cid, None)
+                yield cid, None if early is None else value_of(session, cid, early)
+            return
+        several = len(unique) > 1 and self._caches.slow
+        look = self._hashers.map if several else map
+        yield from look(lambda want: (want.cid, self._cached(session, want)), unique.values())
+
+    def _cached(self, session: Session, want: Want) -> Value | None:
+        cid = want.cid
+        block = session.early.pop(cid, None)
+        if block is None:
+            block = self._caches.lookup(cid)
+            if block is None:
+                return None
+        else:
+            self._caches.admit(cid.cache_key, block)
+        value = value_of(session, cid, block)
+        target = session.target
+        if target is not None and want.size is not None and not isinstance(value, Node) and len(value) == want.size:
+            # Copied by the thread that proved it, while others prove.
+            slot = target.slot(want.offset, want.size)
+            if slot is not None:
+                slot[:] = value
+                target.placed(want.offset)
+        return value
+
+
+def _known(items: Sequence[Want | Piece], found: dict[Cid, Value]) -> Generator[Want | Piece]:
+    for item in items:
+        value = found.get(item.cid) if isinstance(item, Want) else None
+        if value is None or isinstance(value, Node) or not isinstance(item, Want):
+            yield item  # a node is in the layout now, and is expanded when its turn comes
+        else:
+            yield Piece(item.offset, value)
+
+
+def _file(root: Cid, node: Node) -> Node:
+    if not node.is_file:
+        raise NotAFile(f"{root} is a {node.type or 'node without a file'}; list it with ls", cid=root)
+    return node
+
+
+def _bounds(root: Cid, size: int, offset: int, length: int | None) -> tuple[int, int]:
+    if offset < 0 or (length is not None and length < 0):
+        raise RangeError(f"offset {offset} and length {length} must not be negative", key=str(root))
+    if offset > size:
+        raise RangeError(f"{root} has {size} bytes; {offset} is beyond its end", key=str(root))
+    return offset, size if length is None else min(size, offset + length)
+
+

@@ -1,0 +1,285 @@
+"""Writing: a parcel to as many stores as the stack promises, then the rows, then the receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+
+from attrs import define, field
+
+from ziggurat.backend import Info, Stat
+from ziggurat.catalog import Catalog, CopyRow, RootRow
+from ziggurat.content import Cid
+from ziggurat.content.parcel import Parcel
+from ziggurat.engine.events import Failures
+from ziggurat.engine.locks import StoreLock
+from ziggurat.engine.places import Places
+from ziggurat.errors import BlobTooLarge, NotDurable, StoreFull, TierError, TierFull, UnsupportedContent
+from ziggurat.tiers import StoreTier
+
+__all__ = ["Placement", "Writer"]
+
+_ASK_FIRST = 1 << 20
+"""Plain bytes above which a tier is asked whether it has the blob already."""
+
+
+@define
+class Placement:
+    """Copies that were made, waiting for their rows.
+
+    Attributes:
+        tiers: Names of the tiers, in the order of the copies.
+        copies: Their rows.
+        failures: Why other tiers have none.
+    """
+
+    tiers: list[str] = field(factory=list)
+    copies: list[CopyRow] = field(factory=list)
+    failures: list[Exception] = field(factory=list)
+
+
+class Writer:
+    """Puts parcels and records them.
+
+    Args:
+        places: The tiers.
+        catalog: The rows; None for a stack without stores, where nothing can be put.
+        lock: Held while copies are added.
+        failures: Where failures are noted that another tier made good.
+        min_copies: Copies that a put needs.
+        pool: Threads that put several parcels at once, so that their syncs are shared.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        catalog: Catalog | None,
+        lock: StoreLock | None,
+        failures: Failures,
+        min_copies: int,
+        pool: Executor,
+    ) -> None:
+        self._pool = pool
+        self._places, self._catalog, self._lock = places, catalog, lock
+        self._failures, self.min_copies = failures, min_copies
+
+    @property
+    def targets(self) -> tuple[StoreTier, ...]:
+        """The tiers that may be put to, in file order."""
+        return tuple(tier for tier in self._places.stores if tier.writable)
+
+    def adding(self) -> AbstractContextManager[None]:
+        """Hold the right to add copies: a collection waits meanwhile."""
+        return self._lock.shared() if self._lock is not None else nullcontext()
+
+    def place(
+        self, parcel: Parcel, info: Info | None = None, tiers: Iterable[StoreTier] | None = None
+    ) -> Placement:
+        """Make the copies that a put needs; nothing is recorded yet.
+
+        Args:
+            parcel: What to put.
+            info: What the user says about it.
+            tiers: Where to try, in order; all targets by default.
+
+        Raises:
+            Exception: Whatever the parcel's own source raised; copies made before have been recorded.
+        """
+        done = Placement()
+        try:
+            for tier in self.targets if tiers is None else tiers:
+                if len(done.copies) >= self.min_copies:
+                    break
+                self.copy_to(tier, parcel, done, info)
+        except BaseException:
+            self.record((), done.copies)
+            raise
+        return done
+
+    def place_many(self, parcels: Sequence[Parcel]) -> list[Placement]:
+        """Make the copies that several small puts need, together where a tier can; nothing is recorded yet."""
+        placements = [Placement() for _ in parcels]
+        for tier in self.targets:
+            short = [
+                (parcel, placed)
+                for parcel, placed in zip(parcels, placements, strict=True)
+                if len(placed.copies) < self.min_copies
+            ]
+            if not short:
+                break
+            if tier.hooks.put_many is None or tier.config.capacity is not None:
+                # Where room is reserved, each put is a step of its own.
+                list(self._pool.map(lambda item: self.copy_to(tier, *item), short))  # noqa: B023 - used up at once
+            else:
+                self._together(tier, short)
+        return placements
+
+    def _together(self, tier: StoreTier, short: Sequence[tuple[Parcel, Placement]]) -> None:
+        try:
+            medium = self._places.medium(tier, claim=True) or ""
+            answers = tier.put_parcels([parcel for parcel, _ in short])
+        except TierError as error:
+            for _, placed in short:
+                placed.failures.append(error)
+            return
+        for (parcel, placed), answer in zip(short, answers, strict=True):
+            if isinstance(answer, Stat):
+                placed.tiers.append(tier.name)
+                placed.copies.append(self._row(medium, parcel, answer))
+            else:
+                placed.failures.append(answer)
+
+    def copy_to(self, tier: StoreTier, parcel: Parcel, done: Placement, info: Info | None = None) -> None:
+        """Put one copy on one tier; a refusal is added to `done.failures`."""
+        try:
+            medium = self._places.medium(tier, claim=True) or ""
+            row = self._held(tier, medium, parcel) or self._put(tier, medium, parcel, info)
+        except (TierError, BlobTooLarge, UnsupportedContent) as error:
+            done.failures.append(error)
+            return
+        done.tiers.append(tier.name)
+        done.copies.append(row)
+
+    def _held(self, tier: StoreTier, medium: str, parcel: Parcel) -> CopyRow | None:
+        """The row of a large copy that the tier keeps already: it is not sent again."""
+        if parcel.size <= _ASK_FIRST or not tier.has(parcel.cid):
+            return None
+        known = self._places.rows(parcel.cid).get(medium)
+        if known is not None and known.under is None:
+            return known
+        return self.found_on(tier, parcel)
+
+    def found_on(self, tier: StoreTier, parcel: Parcel) -> CopyRow:
+        """The row of a copy that a tier keeps although this catalog did not put it."""
+        medium = self._places.medium(tier, claim=True) or ""
+        stat = tier.stat(parcel.cid)
+        return self._row(medium, parcel, stat if stat is not None else Stat())
+
+    def _put(self, tier: StoreTier, medium: str, parcel: Parcel, info: Info | None) -> CopyRow:
+        capacity = tier.config.capacity
+        if capacity is None or self._catalog is None:
+            return self._row(medium, parcel, tier.put_parcel(parcel, info))
+        size = parcel.dag().size or 0 if tier.is_dag else parcel.stored
+        reservation = self._catalog.reservations.reserve(medium, size, capacity)
+        if reservation is None:
+            raise TierFull(
+                f"has no room for {size} bytes under its capacity of {capacity}; raise the capacity, or remove "
+                "blobs and run gc",
+                tier=tier.name,
+                op="put",
+                key=parcel.cid.key,
+            )
+        try:
+            row = self._row(medium, parcel, tier.put_parcel(parcel, info))
+            # The row takes over what the reservation held, so the room is never counted as free between.
+            self.record((), [row])
+        finally:
+            self._catalog.reservations.release([reservation])
+        return row
+
+    def _row(self, medium: str, parcel: Parcel, stat: Stat) -> CopyRow:
+        return CopyRow(
+            key=str(parcel.cid.key),
+            medium=medium,
+            stored=parcel.stored if stat.stored is None else stat.stored,
+            note=stat.note,
+            encoding=parcel.encoding or None,
+        )
+
+    def acknowledge(
+        self,
+        parcel: Parcel,
+        done: Placement,
+        *,
+        edges: Sequence[tuple[str, str]] = (),
+        info: Info | None = None,
+        carried: Sequence[CopyRow] = (),
+    ) -> None:
+        """Record a root with its copies, synced; only then is the put done.
+
+        Args:
+            parcel: The root.
+            done: Its copies.
+            edges: Parent and child keys beneath it.
+            info: What the user said about it.
+            carried: Rows of children that its closure carries.
+
+        Raises:
+            StoreFull, NotDurable: Too few copies; those that were made are recorded without a root.
+        """
+        if len(done.copies) < self.min_copies:
+            self.record((), [*done.copies, *carried], edges)
+            raise self._refusal(parcel.cid, done)
+        root = _root_row(parcel)
+        self.record([root], [*done.copies, *carried], edges, None if info is None else {root.key: info})
+        self._done(parcel, done)
+
+    def _done(self, parcel: Parcel, done: Placement) -> None:
+        self._places.present(parcel.cid)
+        for failure in done.failures:
+            self._failures.note(failure)
+
+    def acknowledge_many(
+        self, parcels: Sequence[Parcel], placements: Sequence[Placement]
+    ) -> list[Placement | Exception]:
+        """Record several roots in one synced step; for each what was done, or why it is refused."""
+        kept = [len(placed.copies) >= self.min_copies for placed in placements]
+        roots = [_root_row(parcel) for parcel, enough in zip(parcels, kept, strict=True) if enough]
+        self.record(roots, [row for placed in placements for row in placed.copies])
+        answers: list[Placement | Exception] = []
+        for parcel, placed, enough in zip(parcels, placements, kept, strict=True):
+            if enough:
+                self._done(parcel, placed)
+            answers.append(placed if enough else self._refusal(parcel.cid, placed))
+        return answers
+
+    def keep(
+        self,
+        parcel: Parcel,
+        done: Placement,
+        *,
+        edges: Sequence[tuple[str, str]] = (),
+        carried: Sequence[CopyRow] = (),
+        make_root: bool,
+    ) -> None:
+        """Record copies that were made or found outside a put, and their root where nothing else keeps them."""
+        self.record([_root_row(parcel)] if make_root else (), [*done.copies, *carried], edges)
+        self._places.present(parcel.cid)
+
+    def record(
+        self,
+        roots: Sequence[RootRow],
+        copies: Sequence[CopyRow],
+        edges: Sequence[tuple[str, str]] = (),
+        info: Mapping[str, Info] | None = None,
+    ) -> None:
+        """Write rows in one synced step."""
+        if self._catalog is not None and (roots or copies or edges):
+            self._catalog.record_put(roots, copies, edges=edges, info=info)
+
+    def _refusal(self, cid: Cid, done: Placement) -> Exception:
+        wanted = f"{self.min_copies} cop{'y is' if self.min_copies == 1 else 'ies are'} wanted"
+        if not self.targets:
+            return NotDurable(
+                f"{cid} was not kept: this stack has no store tier that may be written; add one, or set "
+                "publish = true on a public one",
+                cid=cid,
+            )
+        if done.failures and all(isinstance(failure, TierFull) for failure in done.failures):
+            return StoreFull(
+                f"{cid} was not kept: {wanted}, {len(done.copies)} could be made", failures=done.failures, cid=cid
+            )
+        return NotDurable(
+            f"{cid} was not kept: {wanted}, {len(done.copies)} could be made", failures=done.failures, cid=cid
+        )
+
+
+def _root_row(parcel: Parcel) -> RootRow:
+    return RootRow(
+        key=str(parcel.cid.key),
+        cid=str(parcel.cid),
+        size=parcel.size,
+        type=parcel.type,
+        encoding=parcel.encoding or None,
+    )

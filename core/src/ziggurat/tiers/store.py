@@ -1,0 +1,311 @@
+"""`StoreTier`: the face of a store or source tier, which keeps whole blobs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from attrs import evolve
+
+from ziggurat.backend import Blob, ByteRange, Dag, Evicted, Info, Key, Medium, Stat
+from ziggurat.config.model import TierConfig
+from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, as_key
+from ziggurat.content.layout import read_nodes
+from ziggurat.content.parcel import Parcel
+from ziggurat.errors import (
+    BlobTooLarge,
+    ContentMismatch,
+    CorruptBlob,
+    MalformedContent,
+    Unsupported,
+    UnsupportedContent,
+    ZigguratError,
+)
+from ziggurat.plugin.binding import Hooks
+from ziggurat.tiers.tier import Content, Tier
+
+__all__ = ["StoreTier"]
+
+MAX_NODES = 1 << 30
+"""Bytes of the largest ``.nodes`` that is read: the nodes of a file of several terabytes."""
+
+
+class StoreTier(Tier):
+    """A tier that keeps blobs, in the bytes or the dag form of the contract."""
+
+    def __init__(self, config: TierConfig, hooks: Hooks) -> None:
+        super().__init__(config, hooks)
+        self.is_dag = self.capabilities.form == "dag"
+        self._identity_lock = threading.Lock()
+        self._medium: Medium | None = None
+        self._claimed = False
+
+    # -- who it is ------------------------------------------------------------------------------
+
+    def identify(self, *, claim: bool = False) -> Medium | None:
+        """Who the medium is, asked once; the tier's own name where the backend cannot say.
+
+        Args:
+            claim: Leave this catalog's marker; asked again until it was done once.
+
+        Returns:
+            None where the medium has no identity yet, or is not there.
+        """
+        if self._medium is not None and (self._claimed or not claim):
+            return self._medium
+        with self._identity_lock:
+            if self.hooks.identify is None:
+                self._medium = Medium(f"tier:{self.name}")
+            else:
+                found = self._call("identify", "", self.hooks.identify, claim)
+                self._medium = Medium(found) if isinstance(found, str) else found
+            self._claimed = self._claimed or (claim and self._medium is not None)
+            return self._medium
+
+    def refresh_medium(self) -> Medium | None:
+        """Ask again who uses the medium: another catalog may have left its marker since."""
+        with self._identity_lock:
+            self._medium, claimed = None, self._claimed
+            self._claimed = False
+        medium = self.identify()
+        self._claimed = claimed
+        return medium
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def nodes(self, cid: Cid, note: bytes | None = None) -> dict[Cid, Node] | None:
+        """The proved nodes of a dag-pb blob (bytes form), None if the tier has none.
+
+        Raises:
+            CorruptBlob: What is there is not the nodes of this blob.
+        """
+        key = cid.nodes_key
+        found = self.get(key, None, note)
+        if found is None:
+            return None
+        content = self._bytes_form(key, found)
+        try:
+            if isinstance(content, bytes):
+                return read_nodes(cid, (content,))
+            if content.size > MAX_NODES:
+                raise MalformedContent(f"the nodes of {cid} are {content.size} bytes")
+            with content:
+                return read_nodes(cid, content.chunks())
+        except (MalformedContent, ContentMismatch, UnsupportedContent) as error:
+            raise self.corrupt(key, error.message) from error
+
+    def plain(self, cid: Cid, byte_range: ByteRange | None = None, note: bytes | None = None) -> Blob | None:
+        """The plain bytes of a blob, or a range of them (bytes form), unproved; None if absent."""
+        key = cid.key
+        if byte_range is not None and not self.capabilities.ranges:
+            return self._cut(key, byte_range, note)
+        found = self.get(key, byte_range, note)
+        if found is None:
+            return None
+        content = self._bytes_form(key, found)
+        blob = Blob.of(content) if isinstance(content, bytes) else content
+        if byte_range is not None and blob.size != byte_range.length:
+            blob.close()
+            raise self.corrupt(key, f"gave {blob.size} bytes for a range of {byte_range.length}")
+        return blob
+
+    def _cut(self, key: Key, wanted: ByteRange, note: bytes | None) -> Blob | None:
+        """A range out of a backend that only gives whole blobs."""
+        found = self.get(key, None, note)
+        if found is None:
+            return None
+        content = self._bytes_form(key, found)
+        whole = Blob.of(content) if isinstance(content, bytes) else content
+        if whole.size < wanted.stop:
+            whole.close()
+            raise self.corrupt(key, f"holds {whole.size} bytes, but {wanted.stop} are expected")
+
+        def chunks() -> Iterator[memoryview]:
+            position = 0
+            for chunk in whole.chunks():
+                start, stop = wanted.offset - position, wanted.stop - position
+                position += len(chunk)
+                if stop <= 0:
+                    return
+                if start < len(chunk):
+                    yield memoryview(chunk)[max(0, start) : stop]
+
+        return Blob(wanted.length, chunks, close=whole.close)
+
+    def block(self, cid: Cid, note: bytes | None = None) -> bytes | None:
+        """One block by its own CID, unproved: any in the dag form, those of one block else.
+
+        Raises:
+            CorruptBlob: What is there is larger than a block can be.
+        """
+        key = cid.block_key if self.is_dag else cid.key
+        found = self.get(key, None, note)
+        if found is None or isinstance(found, bytes):
+            return found
+        if isinstance(found, Dag):
+            found.close()
+            raise self._fault("get", key, "gave a Dag for one block")
+        with found:
+            if found.size > MAX_BLOCK:
+                raise self.corrupt(key, f"holds {found.size} bytes, more than a block has")
+            try:
+                return found.read()
+            except (ContentMismatch, MalformedContent) as error:
+                raise self.corrupt(key, error.message) from error
+
+    def dag(self, cid: Cid, hint: ByteRange | None = None, note: bytes | None = None) -> Dag | None:
+        """The pairs of a dag-pb blob (dag form), unproved and perhaps incomplete; None if absent."""
+        found = self.get(cid.key, hint if self.capabilities.ranges else None, note)
+        if found is None or isinstance(found, Dag):
+            return found
+        raise self._fault("get", cid.key, f"gave {type(found).__name__} for a whole DAG; the dag form gives a Dag")
+
+    def has(self, cid: Cid) -> bool:
+        """True if the tier keeps the blob.
+
+        The plain key is enough, because it is put last. Without it a directory or symlink is held when its
+        nodes are; the nodes of a file alone are a torn put.
+        """
+        if self.has_key(cid.key):
+            return True
+        if self.is_dag or cid.codec != DAG_PB:
+            return False
+        nodes = self.nodes(cid)
+        return nodes is not None and (top := nodes.get(cid)) is not None and not top.is_file
+
+    def stat(self, cid: Cid) -> Stat | None:
+        """What the tier knows of the blob; of a directory in the bytes form, of its nodes."""
+        found = self.stat_key(cid.key)
+        if found is None and not self.is_dag and cid.codec == DAG_PB and self.has(cid):
+            found = self.stat_key(cid.nodes_key)
+        return found
+
+    def scan(self) -> Iterator[Key]:
+        """Keys of our own copies; raises rather than end early.
+
+        Raises:
+            Unsupported: The backend cannot list.
+        """
+        if self.hooks.scan is None:
+            raise Unsupported("cannot list what it keeps", tier=self.name, op="scan")
+        listing = self._call("scan", "", self.hooks.scan)
+        try:
+            for text in listing:
+                yield as_key(text)
+        except Exception as error:
+            raise self.translated("scan", "", error) from error
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def put_parcel(self, parcel: Parcel, info: Info | None = None) -> Stat:
+        """Keep a whole blob: nodes first, plain last; a failed plain put takes its nodes back.
+
+        Returns:
+            Size and note of the copy, and the payload bytes that it occupies, nodes included.
+        """
+        limit = self.capabilities.max_blob
+        if limit is not None and parcel.size > limit:
+            raise BlobTooLarge(
+                f"{parcel.cid} has {parcel.size} bytes; tier {self.name!r} takes at most {limit}", cid=parcel.cid
+            )
+        if self.is_dag:
+            return self.put(parcel.cid.key, parcel.dag(), info)
+        if parcel.cid.codec != DAG_PB:
+            return self.put(parcel.cid.key, parcel.plain(), info)
+        nodes = parcel.nodes_content()
+        if not parcel.has_plain:
+            return self.put(parcel.cid.nodes_key, nodes, info)
+        had_nodes = self.has_key(parcel.cid.nodes_key)
+        self.put(parcel.cid.nodes_key, nodes, None)
+        try:
+            stat = self.put(parcel.cid.key, parcel.plain(), info)
+        except BaseException:
+            if not had_nodes:
+                self._take_back(parcel.cid.nodes_key)
+            raise
+        stored = (parcel.size if stat.stored is None else stat.stored) + len(nodes)
+        return evolve(stat, size=parcel.size, stored=stored)
+
+    def put_parcels(self, parcels: Sequence[Parcel]) -> Sequence[Stat | ZigguratError]:
+        """Keep several blobs by the backend's `put_many`; in the bytes form their nodes go first, apart.
+
+        Returns:
+            For each, in order, its `Stat` (payload bytes with nodes) or why it is not kept.
+
+        Raises:
+            TierError: Nothing is known of any.
+        """
+        put_many = self.hooks.put_many
+        if put_many is None:
+            raise Unsupported("has no put_many", tier=self.name, op="put_many")
+        if self.is_dag:
+            return self._all(put_many, [(parcel.cid.key, parcel.dag(), None) for parcel in parcels])
+        with_nodes = [parcel for parcel in parcels if parcel.cid.codec == DAG_PB]
+        nodes = {parcel.cid: parcel.nodes_content() for parcel in with_nodes}
+        if nodes:
+            answers = self._all(put_many, [(cid.nodes_key, content, None) for cid, content in nodes.items()])
+            refused = {cid: answer for cid, answer in zip(nodes, answers, strict=True) if not isinstance(answer, Stat)}
+        else:
+            refused = {}
+        plain = [parcel for parcel in parcels if parcel.cid not in refused]
+        answers = self._all(put_many, [(parcel.cid.key, parcel.plain(), None) for parcel in plain])
+        found: dict[Cid, Stat | ZigguratError] = dict(refused)
+        for parcel, answer in zip(plain, answers, strict=True):
+            if isinstance(answer, Stat):
+                stored = parcel.size if answer.stored is None else answer.stored
+                found[parcel.cid] = evolve(answer, stored=stored + len(nodes.get(parcel.cid, b"")))
+            else:
+                found[parcel.cid] = answer
+        return [found[parcel.cid] for parcel in parcels]
+
+    def _all(
+        self, put_many: Callable[..., Sequence[Stat | ZigguratError]], items: list[tuple[Key, Content, Info | None]]
+    ) -> list[Stat | ZigguratError]:
+        answers = list(self._call("put_many", "", put_many, items))
+        if len(answers) != len(items):
+            raise self._fault("put_many", "", f"gave {len(answers)} answers for {len(items)} items")
+        for (key, _, _), answer in zip(items, answers, strict=True):
+            if isinstance(answer, Stat):
+                self.meter.bytes_written += answer.stored or 0
+            else:
+                self.translated("put_many", key, answer)
+        return answers
+
+    def put_nodes(self, cid: Cid, content: bytes) -> None:
+        """Replace the nodes of a blob by ones that were built again."""
+        self.put(cid.nodes_key, content, None)
+
+    def _take_back(self, key: Key) -> None:
+        try:
+            self.evict_key(key, None)
+        except Exception as error:  # noqa: BLE001 - the put's own error is what matters
+            self.log.warning("nodes of a failed put stay behind at %s: %s", key, error)
+
+    def evict_key(self, key: Key, note: bytes | None) -> Evicted:
+        """`BackendSpec.evict`."""
+        if self.hooks.evict is None:
+            raise Unsupported("is read-only", tier=self.name, op="evict", key=key)
+        answer = self._call("evict", key, self.hooks.evict, key, note)
+        evicted = answer if isinstance(answer, Evicted) else Evicted(bool(answer))
+        if evicted.had:
+            self.meter.evictions += 1
+        return evicted
+
+    def drop(self, cid: Cid, note: bytes | None = None) -> Evicted:
+        """Give up the tier's claim to a blob: plain first, nodes last."""
+        gone = self.evict_key(cid.key, note)
+        if self.is_dag or cid.codec != DAG_PB:
+            return gone
+        nodes = self.evict_key(cid.nodes_key, None)
+        return Evicted(gone.had or nodes.had, gone.kept or nodes.kept)
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def corrupt(self, key: str, what: str) -> CorruptBlob:
+        """An error that blames this tier's content."""
+        return CorruptBlob(what, tier=self.name, op="get", key=key)
+
+    def _bytes_form(self, key: str, found: object) -> bytes | Blob:
+        if isinstance(found, bytes | Blob):
+            return found
+        raise self._fault("get", key, f"gave a {type(found).__name__}; the bytes form gives bytes or a Blob")

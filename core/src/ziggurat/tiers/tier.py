@@ -1,0 +1,258 @@
+"""`Tier`: one backend behind typed calls, with its guard, its meter and one translation of errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import TypeAlias, TypeVar
+
+from ziggurat.backend import Blob, ByteRange, Capabilities, Dag, Info, Role, Stat
+from ziggurat.config.model import TierConfig
+from ziggurat.content import Cid
+from ziggurat.errors import BackendFault, TierError, Unsupported, ZigguratError
+from ziggurat.plugin.binding import Hooks
+from ziggurat.tiers.guard import Guard
+from ziggurat.tiers.meter import Meter
+
+__all__ = ["Content", "Tier"]
+
+T = TypeVar("T")
+Content: TypeAlias = bytes | Blob | Dag
+
+
+class Tier:
+    """One configured backend, as the rest of the core calls it.
+
+    Args:
+        config: The checked configuration.
+        hooks: The backend's hooks, resolved.
+
+    Attributes:
+        name, role, capabilities: What the configuration and the backend say.
+        meter: What it did.
+        guard: How it is called.
+    """
+
+    def __init__(self, config: TierConfig, hooks: Hooks) -> None:
+        self.config, self.hooks = config, hooks
+        self.name: str = config.name
+        self.role: Role = config.role
+        self.capabilities: Capabilities = config.type.capabilities
+        self.meter = Meter()
+        self.guard = Guard(config.retry, config.limit, config.timeouts.total, config.breaker)
+        self.log = logging.getLogger(f"ziggurat.tier.{config.name}")
+        # A local tier without limits is called directly: the guard costs more than a small read.
+        self._direct = (
+            config.retry.attempts <= 1
+            and config.breaker == 0
+            and config.timeouts.total is None
+            and config.limit.concurrency is None
+            and config.limit.rate is None
+        )
+        self._get = hooks.get
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} ({self.config.provider.name}, {self.role})>"
+
+    @property
+    def plugin(self) -> object:
+        """The backend's own object, for its commands."""
+        return self.hooks.plugin
+
+    @property
+    def remote(self) -> bool:
+        """True if a call may cross a network."""
+        return not self.capabilities.local
+
+    @property
+    def writable(self) -> bool:
+        """True if the core may put here: the backend can, and a public one was told to publish."""
+        return (
+            not self.hooks.read_only
+            and self.role != "source"
+            and (self.config.publish or not self.capabilities.public)
+        )
+
+    # -- the five hooks -------------------------------------------------------------------------
+
+    def get(self, key: str, byte_range: ByteRange | None = None, note: bytes | None = None) -> Content | None:
+        """`BackendSpec.get`; the body of what it returns is watched like the call itself."""
+        if self._direct:
+            try:
+                found = self._get(key, byte_range, note)
+            except Exception as error:
+                raise self.translated("get", key, error) from error
+        else:
+            found = self._call("get", key, self._get, key, byte_range, note)
+        if found is None:
+            self.meter.misses += 1
+            return None
+        self.meter.hits += 1
+        if found.__class__ is bytes:
+            self.meter.bytes_read += len(found)
+            return found
+        if isinstance(found, Blob):
+            return self._watch_blob(key, found)
+        if isinstance(found, Dag):
+            return self._watch_dag(key, found)
+        raise self._fault("get", key, f"gave a {type(found).__name__}; a get gives bytes, a Blob, a Dag or None")
+
+    def put(self, key: str, content: Content, info: Info | None = None) -> Stat:
+        """`BackendSpec.put`; an error of the content's own source passes unchanged and blames no tier."""
+        if self.hooks.put is None:
+            raise Unsupported("is read-only", tier=self.name, op="put", key=key)
+        source = _Source(content)
+        put = self.hooks.put
+
+        def hook(key: str, content: Content, info: Info | None) -> Stat:
+            source.error = None
+            try:
+                return put(key, content, info)
+            except Exception as error:
+                if source.error is not None:
+                    raise _SourceFailed from error
+                raise
+
+        try:
+            stat = self._call("put", key, hook, key, source.content, info)
+        except _SourceFailed:
+            if source.error is None:  # pragma: no cover - the wrapper is raised only when it is set
+                raise
+            raise source.error from None
+        if not isinstance(stat, Stat):
+            raise self._fault("put", key, f"gave a {type(stat).__name__}; a put gives a Stat")
+        if stat.note is not None and len(stat.note) > 1024:
+            raise self._fault("put", key, "gave a note longer than 1 KiB")
+        self.meter.bytes_written += stat.stored if stat.stored is not None else (content_size(content) or 0)
+        return stat
+
+    def has_key(self, key: str) -> bool:
+        """`BackendSpec.has`."""
+        return bool(self._call("has", key, self.hooks.has, key))
+
+    def stat_key(self, key: str) -> Stat | None:
+        """`BackendSpec.stat`."""
+        return self._call("stat", key, self.hooks.stat, key)
+
+    def close(self) -> None:
+        """`BackendSpec.close`, if there is one."""
+        if self.hooks.close is not None:
+            self._call("close", "", self.hooks.close)
+
+    # -- calls and errors -----------------------------------------------------------------------
+
+    def _call(self, op: str, key: str, hook: Callable[..., T], *args: object) -> T:
+        def attempt(*given: object) -> T:
+            try:
+                return hook(*given)
+            except Exception as error:
+                raise self.translated(op, key, error) from error
+
+        if self._direct:
+            return attempt(*args)
+        try:
+            return self.guard.call(attempt, *args)
+        except TierError as error:
+            self._fill(error, op, key)  # a refusal of the guard itself does not know them
+            raise
+
+    def translated(self, op: str, key: str, error: Exception) -> Exception:
+        """What to raise for an exception that came out of the backend."""
+        if isinstance(error, _SourceFailed):
+            return error
+        self.meter.errors += 1
+        if isinstance(error, TierError):
+            self._fill(error, op, key)
+            return error
+        if isinstance(error, ZigguratError):
+            return error
+        return self._fault(op, key, f"raised {type(error).__name__}: {error}")
+
+    def _fill(self, error: TierError, op: str, key: str) -> None:
+        error.tier = error.tier or self.name
+        error.op = error.op or op
+        error.key = error.key or str(key)
+
+    def _fault(self, op: str, key: str, what: str) -> BackendFault:
+        return BackendFault(
+            f"{what}; a bug in {self.config.provider}: report it there", tier=self.name, op=op, key=key
+        )
+
+    # -- bodies ---------------------------------------------------------------------------------
+
+    def _watch_blob(self, key: str, blob: Blob) -> Blob:
+        meter, pread = self.meter, blob.pread
+
+        def chunks() -> Iterator[bytes | bytearray | memoryview]:
+            try:
+                for chunk in blob.chunks():
+                    meter.bytes_read += len(chunk)
+                    yield chunk
+            except Exception as error:
+                raise self._body_failed(key, error) from error
+
+        def read_at(view: memoryview, offset: int) -> int:
+            try:
+                count = pread(view, offset)  # type: ignore[misc]  # handed out only when there is one
+            except Exception as error:
+                raise self._body_failed(key, error) from error
+            meter.bytes_read += count
+            return count
+
+        return Blob(blob.size, chunks, close=blob.close, pread=read_at if pread is not None else None)
+
+    def _watch_dag(self, key: str, dag: Dag) -> Dag:
+        def pairs() -> Iterator[tuple[Cid, bytes]]:
+            try:
+                for cid, block in dag.pairs():
+                    self.meter.bytes_read += len(block)
+                    yield cid, block
+            except Exception as error:
+                raise self._body_failed(key, error) from error
+
+        return Dag(pairs, close=dag.close)
+
+    def _body_failed(self, key: str, error: Exception) -> Exception:
+        translated = self.translated("get", key, error)
+        if isinstance(translated, TierError) and translated.retryable:
+            self.guard.breaker.failed()
+        return translated
+
+
+class _SourceFailed(Exception):
+    """Carries an error of a put's own source past the guard: not retried, not counted, not translated."""
+
+
+class _Source:
+    """Content on its way into a backend; remembers an error of its own, so that no tier is blamed."""
+
+    def __init__(self, content: Content) -> None:
+        self.error: Exception | None = None
+        self.content: Content = content
+        if isinstance(content, Blob):
+            pread = content.pread
+            self.content = Blob(
+                content.size,
+                lambda: self._watched(content.chunks),
+                close=content.close,
+                pread=None if pread is None else pread,
+            )
+        elif isinstance(content, Dag):
+            self.content = Dag(
+                lambda: self._watched(content.pairs),
+                size=content.size,
+                car=lambda: self._watched(content.car),
+                close=content.close,
+            )
+
+    def _watched(self, start: Callable[[], Iterator[T]]) -> Iterator[T]:
+        try:
+            yield from start()
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def content_size(content: Content) -> int | None:
+    """Bytes of a put's content, None when unknown."""
+    return len(content) if isinstance(content, bytes) else content.size

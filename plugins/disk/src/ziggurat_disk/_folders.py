@@ -1,0 +1,97 @@
+"""Folders and small files that survive a power cut, and what kind of file system they are on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ziggurat.errors import TierUnavailable
+
+__all__ = ["locked", "make_folder", "refuse_network", "sync_folder", "write_whole"]
+
+_NETWORK = re.compile(
+    r"(nfs\d?|cifs|smb\d?|smbfs|ncpfs|afs|9p|ceph|lustre|gpfs|beegfs|pvfs2|davfs|coda"
+    r"|fuse\.(sshfs|glusterfs|rclone|s3fs|gcsfuse|ceph(-fuse)?|davfs|goofys|juicefs|curlftpfs))"
+)
+
+
+def sync_folder(folder: str) -> None:
+    """Bring the names in a folder to the medium."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folder(folder: str, *, durable: bool) -> None:
+    """Make a folder and its parents; with `durable`, their names survive a power cut."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(20, "not a folder", folder) from None
+        return
+    except FileNotFoundError:
+        make_folder(os.path.dirname(folder), durable=durable)
+        with suppress(FileExistsError):
+            os.mkdir(folder)
+    if durable:
+        sync_folder(os.path.dirname(folder))
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Write a small file so that readers, and a power cut, see all of it or none.
+
+    The caller is the only writer; what a crash leaves aside the next call overwrites.
+    """
+    aside = f"{path}.new"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(aside, path)
+    sync_folder(os.path.dirname(path))
+
+
+@contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Hold a folder alone among processes and threads; a process that dies lets go of it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def refuse_network(folder: str, mounts: str = "/proc/self/mountinfo") -> None:
+    """Refuse a network file system: SQLite's locks and shared memory do not work on one.
+
+    Args:
+        folder: The tier's folder; it need not exist.
+        mounts: The table of mounts, as in proc(5); where there is none nothing is refused.
+
+    Raises:
+        TierUnavailable: The folder is on a network file system.
+    """
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
+            lines = table.read().splitlines()
+    except OSError:
+        return
+    here, kind, longest = os.path.realpath(folder) + "/", "", 0
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), left.split(" ")[4]).rstrip("/") + "/"
+        if here.startswith(point) and len(point) >= longest:  # of mounts on one point the last is seen
+            longest, kind = len(point), right.split(" ")[0]
+    if _NETWORK.fullmatch(kind):
+        raise TierUnavailable(f"{folder} is on a network file system ({kind}): use a folder on a local disk")

@@ -1,0 +1,20 @@
+from pathlib import Path
+
+import pytest
+
+from ziggurat.backend import Role
+from ziggurat.testing import BackendConformance, Subject
+from ziggurat_disk import DiskOptions, backend
+
+
+@pytest.mark.parametrize("role", ["store", "cache"])
+@pytest.mark.parametrize("small", [0, 1000, 64 << 10])
+class TestDisk(BackendConformance):
+    @pytest.fixture
+    def subject(self, role: Role, small: int) -> Subject:
+        def unmount(medium: Path) -> None:
+            medium.rename(medium.with_name("elsewhere"))
+
+        return Subject(
+            backend, lambda medium: DiskOptions(path=medium, small=small), role=role, break_medium=unmount
+        )
