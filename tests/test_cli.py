@@ -79,9 +79,7 @@ def configure(folder: Path, name: str = "one", more: str = "") -> Path:
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
     """Run the command line in this process, in an empty folder with a configuration."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZIGGURAT_CONFIG", str(configure(tmp_path)))

@@ -122,7 +122,7 @@ class Database:
                 connection.execute("SAVEPOINT work")
                 try:
                     work.result = work.call(connection)
-                except BaseException as error:  # noqa: BLE001 - handed to the caller it belongs to
+                except BaseException as error:
                     work.error = error
                     if not connection.in_transaction:  # no room, or the medium failed: SQLite undid it all
                         raise

@@ -191,7 +191,8 @@ def test_room_that_the_database_gave_up_is_used_again(make: Make, monkeypatch: p
 
 @pytest.fixture
 def read_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Makes the folder read-only: by its mode, by a mount for a user whom modes do not bind, else by injection."""
+    """Makes the folder read-only: by its mode, by a mount for a user whom modes do not bind, or else by
+    injection."""
     mounted: list[Path] = []
 
     def apply() -> None:
