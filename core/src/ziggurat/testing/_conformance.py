@@ -32,6 +32,28 @@ class BackendConformance(ReadingChecks, WritingChecks, ThreadChecks, LastingChec
     `ziggurat.plugin.binding.bind`.
     """
 
+    @classmethod
+    def failures(cls, subject: Subject, folder: Path) -> Iterator[tuple[str, Exception]]:
+        """Run the checks without pytest.
+
+        Args:
+            subject: What is tested.
+            folder: An empty folder.
+
+        Returns:
+            An iterator that runs them one by one and yields name and exception of those that fail.
+        """
+        # The state machine comes last: what it finds takes it long to make small.
+        names = sorted((name for name in dir(cls) if name.startswith("test_")), key=_last)
+        for name in names:
+            kit = Kit(subject, folder / name)
+            kit.folder.mkdir()
+            try:
+                getattr(cls(), name)(kit)
+                kit.close()
+            except Exception as error:  # noqa: BLE001 - whatever a check raises is its result
+                yield name, error
+
     @pytest.fixture
     def subject(self) -> Subject:
         """What is tested: every subclass says it."""
@@ -43,3 +65,7 @@ class BackendConformance(ReadingChecks, WritingChecks, ThreadChecks, LastingChec
         kit = Kit(subject, tmp_path)
         yield kit
         kit.close()
+
+
+def _last(name: str) -> tuple[bool, str]:
+    return name in vars(MachineChecks), name

@@ -150,9 +150,12 @@ class Tier:
             rules.GET_BYTES.check(answer.size == len(data), said)
         return data
 
-    def put(self, key: str, content: Content, info: Info | None = None) -> Stat:
-        """Ask `put`, which must succeed."""
-        stat = self._call(rules.PUT_WHOLE, "put", key, content, info)
+    def put(
+        self, key: str, content: Content, info: Info | None = None, *, rule: rules.Rule = rules.PUT_WHOLE
+    ) -> Stat:
+        """Ask `put`, which must succeed; `rule` says why it must."""
+        with rule.holds(f"put({key}) of {_kind(content)} failed"):
+            stat = self._call(rule, "put", key, content, info)
         return self.kept(key, stat)
 
     def kept(self, key: str, stat: object) -> Stat:
@@ -179,7 +182,8 @@ class Tier:
 
     def evict(self, key: str) -> Evicted:
         """Ask `evict`, and have its answer in the long form."""
-        answer = self._call(rules.EVICT_ANSWER, "evict", key, self._notes.pop(key, None))
+        rule = rules.EVICT_ANSWER if key in self._notes else rules.EVICT_ABSENT
+        answer = self._call(rule, "evict", key, self._notes.pop(key, None))
         said = f"evict({key}) returned {answer!r}"
         if isinstance(answer, Evicted):
             rules.EVICT_ANSWER.check(isinstance(answer.had, bool) and isinstance(answer.kept, str), said)
@@ -214,7 +218,8 @@ class Tier:
     def close(self) -> None:
         """Ask `close`, if there is one."""
         if self.hooks.close is not None:
-            self._call(rules.CLOSE, "close")
+            with rules.CLOSE.holds("closing failed"):
+                self._call(rules.CLOSE, "close")
 
     def attempt(self, op: str, *arguments: Any, passing: Sequence[type[Exception]] = ()) -> Any:
         """Call a hook that may fail.

@@ -33,9 +33,10 @@ class MachineChecks:
             _machine(kit),
             settings=settings(
                 max_examples=kit.subject.examples,
-                stateful_step_count=20,
+                stateful_step_count=50,
                 deadline=None,
                 database=None,
+                report_multiple_bugs=False,
                 suppress_health_check=list(HealthCheck),
             ),
         )
@@ -43,7 +44,7 @@ class MachineChecks:
 
 def _machine(kit: Kit) -> type[RuleBasedStateMachine]:
     dags = [sample for sample in samples(kit).values() if sample.dag is not None]
-    keys = [sample.key for sample in dags] or [kit.key(Cid.of(bytes([n])).key) for n in range(4)]
+    keys = [sample.key for sample in dags] or [kit.key(Cid.of(bytes([n])).key) for n in range(3)]
     some_key = st.sampled_from(keys)
     fitting = _BYTES.filter(kit.fits)
 
@@ -57,9 +58,14 @@ def _machine(kit: Kit) -> type[RuleBasedStateMachine]:
             self.uncertain: set[str] = set()
 
         @precondition(lambda _: not kit.dag)
-        @rule(key=some_key, data=fitting, piecewise=st.booleans())
-        def put(self, key: str, data: bytes, piecewise: bool) -> None:
-            self._put(Sample(kit, key, key, data, piecewise=piecewise))
+        @rule(key=some_key, data=fitting)
+        def put_bytes(self, key: str, data: bytes) -> None:
+            self._put(Sample(kit, key, key, data))
+
+        @precondition(lambda _: not kit.dag)
+        @rule(key=some_key, data=fitting)
+        def put_blob(self, key: str, data: bytes) -> None:
+            self._put(Sample(kit, key, key, data, piecewise=True))
 
         @precondition(lambda _: kit.dag)
         @rule(sample=st.sampled_from(dags) if dags else st.none())
@@ -123,15 +129,12 @@ def _machine(kit: Kit) -> type[RuleBasedStateMachine]:
             extra = set(listed) - {str(key) for key in (*self.model, *self.uncertain)}
             rules.SCAN_ONCE.check(not extra, f"scan() lists what is not held: {sorted(extra)}")
 
-        @rule()
-        def lose_the_notes(self) -> None:
+        @rule(close=st.booleans())
+        def lose_the_notes(self, close: bool) -> None:
             self.tier.forget_notes()
-
-        @precondition(lambda _: not kit.capabilities.volatile)
-        @rule()
-        def open_again(self) -> None:
-            self.tier.close()
-            self.tier = kit.open(self.medium)
+            if close and not kit.capabilities.volatile:
+                self.tier.close()
+                self.tier = kit.open(self.medium)
 
         def teardown(self) -> None:
             for sample in self.model.values():

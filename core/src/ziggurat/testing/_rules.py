@@ -21,6 +21,7 @@ class ContractBroken(AssertionError):
 
     Attributes:
         rule: The sentence.
+        detail: What happened.
     """
 
     def __init__(self, rule: Rule, detail: str) -> None:
@@ -28,7 +29,7 @@ class ContractBroken(AssertionError):
             f"{detail}\nThis breaks the contract, {rule.place}: \N{LEFT DOUBLE QUOTATION MARK}"
             f"{rule.sentence}\N{RIGHT DOUBLE QUOTATION MARK}"
         )
-        self.rule = rule
+        self.rule, self.detail = rule, detail
 
 
 @frozen
@@ -54,11 +55,11 @@ class Rule:
 
     @contextmanager
     def holds(self, detail: str) -> Iterator[None]:
-        """Fail, naming this sentence, when the block raises anything but another broken rule."""
+        """Fail, naming this sentence and not a more general one, when the block raises anything."""
         try:
             yield
-        except ContractBroken:
-            raise
+        except ContractBroken as error:
+            raise ContractBroken(self, f"{detail}: {error.detail}") from error
         except Exception as error:
             raise ContractBroken(self, f"{detail}: {type(error).__name__}: {error}") from error
 
@@ -74,7 +75,6 @@ TEXT = Rule(
     "keys", "on a cache tier it may be a plain `str`; a backend that needs kind or CID calls `as_key`."
 )
 KINDS = Rule("keys", "one dag-pb block; on cache tiers only")
-NODES = Rule("keys", "a CARv1 of every dag-pb node of the blob, root first")
 ONE_KEY = Rule("keys", "CIDv0 and CIDv1 of the same bytes have one key.")
 BLOCK = Rule("keys", "one dag-pb block by its own CID")
 WHOLE_DAG = Rule("keys", "the whole DAG as (CID, block) pairs, root first")
@@ -105,7 +105,6 @@ PUT_PASSES = Rule("put", "Whatever reading `content` raised, unchanged; nothing 
 
 HAS = Rule("has", "Tell whether this tier keeps a copy: put and not evicted.")
 HAS_BOOL = Rule("has", 'True or False, never "maybe".')
-HAS_SOURCE = Rule("has", "A read-only backend answers for what it can give without a search.")
 
 STAT_SIZE = Rule("stat", "The size of the plain bytes (None when unknown), the bytes it occupies")
 STAT_NONE = Rule("stat", "or None if there is no copy.")
@@ -115,7 +114,6 @@ EVICT_ABSENT = Rule("evict", "Evicting an absent key is not an error.")
 EVICT_ANSWER = Rule("evict", "True if there was a claim, False if there was none")
 EVICT_HAS = Rule("evict", "Afterwards `has` is False unless `kept` says why")
 EVICT_SHARED = Rule("evict", "Never deletes what another claim shares.")
-EVICT_NOTE = Rule("evict", "What `put` returned for this copy, or None when it was lost.")
 
 MANY_ORDER = Rule(
     "put_many", "For each item, in order, its `Stat` or the error that `put` would have raised."
@@ -137,5 +135,4 @@ IDENTITY_APART = Rule("identify", "Media that keep markers (disk, S3) hold them 
 CATALOGS = Rule("Medium", "Identifiers of every catalog that left a marker, the owner's first")
 
 CLOSE = Rule("close", "Release connections, files and threads; optional, and harmless when repeated.")
-VOLATILE = Rule("Capabilities", "What it keeps is gone with the process; such a tier can only be a cache.")
 DURABLE = Rule("Capabilities", "As a store, what `put` returned survives a power cut.")

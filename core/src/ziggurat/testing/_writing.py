@@ -191,10 +191,10 @@ class ThreadChecks:
                     sample.place(tier)
                     sample.expect(tier)
                     if turn % 3 == 0:
-                        rules.THREADS.check(
-                            tier.evict(sample.key).had, "evict() of a thread's own copy is False"
-                        )
-                        rules.THREADS.check(not tier.has(sample.key), "has() after a thread's own evict()")
+                        gone = tier.evict(sample.key)
+                        rules.THREADS.check(gone.had, "evict() of a thread's own copy is False")
+                        denied = gone.kept or not tier.has(sample.key)
+                        rules.THREADS.check(denied, "has() is True after a thread's own evict()")
 
         together(8, work)
         common.expect(tier)
