@@ -382,6 +382,15 @@ def test_configuration(run: Run, tmp_path: Path) -> None:
     assert len(run("--config", str(broken), "config", "check", "--json").error["problems"]) == len(lines)
 
 
+def test_doctor_changes_nothing(run: Run, tmp_path: Path) -> None:
+    before = list(tmp_path.rglob("*"))
+    result = run("doctor")
+    assert result.code == 0, result.text
+    assert "is not there yet" in result.text
+    assert "tier vault: disk store, new" in result.text
+    assert list(tmp_path.rglob("*")) == before
+
+
 def test_doctor(run: Run, tmp_path: Path) -> None:
     run("put", "-", stdin=b"hello world")
     result = run("doctor", "--json")
@@ -390,7 +399,9 @@ def test_doctor(run: Run, tmp_path: Path) -> None:
     (tmp_path / "one" / "vault").rename(tmp_path / "elsewhere")
     result = run("doctor", "--json")
     assert result.code == 1
-    assert [record["tier"] for record in result.records if record["state"] == "problem"] == ["vault"]
+    (problem,) = [record for record in result.records if record["state"] == "problem"]
+    assert problem["tier"] == "vault"
+    assert "mount it" in problem["fix"]
     broken = tmp_path / "broken.toml"
     broken.write_text("[[tier]]\nname = 'x'\nbackend = 'memry'\n")
     result = run("--config", str(broken), "doctor")
@@ -436,3 +447,18 @@ def test_the_packaged_default_works(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout == f"{HELLO}  -\n".encode()
     assert process("cat", HELLO, env=env, cwd=tmp_path).stdout == b"hello world"
+
+
+def test_a_plugin_gets_its_own_tiers(run: Run, tmp_path: Path) -> None:
+    from ziggurat.command import Session
+
+    run("put", "-", stdin=b"hello world")
+    session = Session()
+    try:
+        tiers = session.tiers("disk")
+        assert [(tier.name, tier.role) for tier in tiers] == [("ssd", "cache"), ("vault", "store")]
+        assert tiers[1].options.path == tmp_path / "one" / "vault"
+        assert tiers[1].plugin.has(HELLO)
+        assert session.tiers("s3") == ()
+    finally:
+        session.close()

@@ -23,7 +23,9 @@ from ziggurat.cli._session import Session, pass_session
 from ziggurat.errors import ZigguratError
 
 if TYPE_CHECKING:
-    from ziggurat.config import StackConfig
+    from ziggurat.config import StackConfig, TierConfig
+    from ziggurat.engine.records import TierStats
+    from ziggurat.tiers import Tier
 
 __all__ = ["Check", "doctor_command"]
 
@@ -89,8 +91,7 @@ def _checks(session: Session) -> Iterator[Check]:
     yield from _guarded("configuration", lambda: _configuration(session, stack))
     if stack:
         yield from _guarded("catalog", lambda: _catalog(session, stack[0]))
-        if session.opened:
-            yield from _tiers(session)
+        yield from _guarded("tiers", lambda: _tiers(session, stack[0]))
 
 
 def _guarded(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
@@ -166,36 +167,78 @@ def _configuration(session: Session, into: list[StackConfig]) -> Iterator[Check]
 
 def _catalog(session: Session, stack: StackConfig) -> Iterator[Check]:
     yield from _space("catalog", stack.path, None)
-    store = session.store
-    counts = store.stats()
+    if not stack.path.exists():  # looking must not make one
+        yield Check("catalog", "ok", f"{stack.path} is not there yet; the first use makes it")
+        return
+    counts = session.store.stats()
     yield Check(
         "catalog", "ok", f"{stack.path}: {plural(counts.roots, 'root')}, {plural(counts.pins, 'pin')}"
     )
 
 
-def _tiers(session: Session) -> Iterator[Check]:
-    states = {tier.tier: tier for tier in session.store.stats().tiers}
-    for tier in session.store.tiers:
-        for check in _guarded(f"tier {tier.name}", partial(_tier, tier, states[tier.name])):
-            yield attrs.evolve(check, tier=tier.name)
+def _tiers(session: Session, stack: StackConfig) -> Iterator[Check]:
+    """Ask each tier: those of the open store, or made for this when there is no store yet."""
+    if session.opened:
+        states = {stats.tier: stats for stats in session.store.stats().tiers}
+        for tier in session.store.tiers:
+            yield from _tier(tier.config, tier, states[tier.name])
+        return
+    from ziggurat.tiers import make_tier
+
+    for config in stack.tiers:
+        name = f"tier {config.name}"
+        try:
+            made = make_tier(config, catalog="", spool=stack.path)
+        except ZigguratError as error:
+            yield Check(name, "problem", str(error), tier=config.name)
+            continue
+        try:
+            yield from _tier(config, made, None)
+        finally:
+            made.close()
 
 
-def _tier(tier: Any, stats: Any) -> Iterator[Check]:
-    name = f"tier {tier.name}"
-    identity = tier.identify()
-    limit = "no limit" if stats.capacity is None else f"of {size_text(stats.capacity)}"
-    held = "" if stats.used is None else f", {size_text(stats.used)} used, {limit}"
-    if stats.state != "ok":
+def _tier(config: TierConfig, tier: Tier, stats: TierStats | None) -> Iterator[Check]:
+    look = partial(_look_at_tier, f"tier {config.name}", config, tier, stats)
+    for check in _guarded(f"tier {config.name}", look):
+        yield attrs.evolve(check, tier=config.name)
+
+
+def _look_at_tier(name: str, config: TierConfig, tier: Tier, stats: TierStats | None) -> Iterator[Check]:
+    from ziggurat.tiers import StoreTier
+
+    what = f"{config.provider.name} {config.role}"
+    medium = tier.identify() if isinstance(tier, StoreTier) else None
+    if stats is not None and stats.state == "unavailable" and medium is None:
         yield Check(
-            name, "problem", f"{stats.backend} {stats.role} is {stats.state}", "see 'ziggurat -v stats'"
+            name,
+            "problem",
+            f"{what}: its medium is not there, but the catalog knows copies on it",
+            "mount it, or correct the tier's options",
         )
-    else:
-        yield Check(name, "ok", f"{stats.backend} {stats.role}{f', {identity}' if identity else ''}{held}")
-    capacity = stats.capacity if stats.role == "store" else None
-    if capacity and stats.used is not None and stats.used > (1 - _LOW) * capacity:
+        return
+    if stats is not None and stats.state != "ok":
+        yield Check(name, "problem", f"{what} is {stats.state}", "see what '-v' logs")
+        return
+    parts = [what]
+    if isinstance(tier, StoreTier):
+        parts.append("new" if medium is None else f"medium {medium.id}")
+    if stats is not None and stats.used is not None:
+        parts.append(f"{size_text(stats.used)} used")
+    parts.append("no limit" if config.capacity is None else f"at most {size_text(config.capacity)}")
+    yield Check(name, "ok", ", ".join(parts))
+    if medium is not None and len(medium.catalogs) > 1:
+        yield Check(
+            name,
+            "warning",
+            f"{len(medium.catalogs)} stores use this medium, so none of them evicts or collects there",
+            "give each store a medium of its own",
+        )
+    capacity = config.capacity if config.role == "store" else None
+    if capacity and stats is not None and (stats.used or 0) > (1 - _LOW) * capacity:
         yield Check(name, "warning", "nearly full", "raise its capacity, or free some with 'rm' and 'gc'")
-    for path in _paths(tier.config.options):
-        yield from _space(name, path, stats.role)
+    for path in _paths(config.options):
+        yield from _space(name, path, config.role)
 
 
 def _paths(options: Any) -> Iterator[Path]:
