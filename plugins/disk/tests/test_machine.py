@@ -1,4 +1,4 @@
-"""Any sequence of calls, through two backends on one folder and with crashes' leavings, agrees with a dict."""
+"""Any sequence of calls, by two backends on one folder and among crashes' leavings, agrees with a dict."""
 
 from __future__ import annotations
 
