@@ -174,7 +174,7 @@ def test_a_store_without_capacity_stops_at_five_percent(make: Make, monkeypatch:
 
 
 def test_room_that_the_database_gave_up_is_used_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = make(capacity=None)
+    disk = make(role="cache")
     for n in range(200):
         disk.put(f"bafkey{n}", b"x" * 3000)
     monkeypatch.setattr(os, "statvfs", disk_of(1 << 30, 0))
@@ -297,7 +297,7 @@ def damage_everywhere(path: Path) -> None:
 def test_a_damaged_database_never_answers_absent(
     make: Make, folder: Path, damage: Callable[[Path], None]
 ) -> None:
-    disk = make()
+    disk = make(role="cache")
     for n in range(200):
         disk.put(f"bafkey{n}", b"x" * 3000)
     disk.close()
@@ -318,7 +318,7 @@ def test_a_damaged_database_never_answers_absent(
 
 
 def test_any_flipped_bit_in_the_database_is_an_answer_or_a_tier_error(make: Make, folder: Path) -> None:
-    disk = make()
+    disk = make(role="cache")
     for n in range(20):
         disk.put(f"bafkey{n}", b"x" * 3000)
     disk.close()
@@ -331,7 +331,7 @@ def test_any_flipped_bit_in_the_database_is_an_answer_or_a_tier_error(make: Make
         for path in folder.glob("small.db-*"):
             path.unlink()
         (folder / "small.db").write_bytes(bad)
-        again = make()
+        again = make(role="cache")
         for n in range(20):
             with suppress(TierError):
                 again.get(f"bafkey{n}", None)

@@ -92,4 +92,4 @@ class DiskMachine(RuleBasedStateMachine):
 
 
 TestMachine = DiskMachine.TestCase
-TestMachine.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
+TestMachine.settings = settings(deadline=None, max_examples=40, stateful_step_count=30)
