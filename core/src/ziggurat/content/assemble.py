@@ -78,7 +78,10 @@ class _Assembly:
     def _file(self, root: Cid, top: Node) -> Parcel:
         if not top.links:
             odd = {} if leaf_block(root, top.data) is not None else {root: top.block}
-            return Parcel(root, "file", len(top.data), odd, data=top.data, tsize=len(top.block))
+            whole = (Leaf(0, len(top.data), root), top.data)
+            return Parcel(
+                root, "file", len(top.data), odd, top.data, lambda: iter((whole,)), tsize=len(top.block)
+            )
         nodes = {root: top}
         pending = [(top, 0)]
         while pending:
