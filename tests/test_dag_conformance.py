@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -31,7 +32,7 @@ class TestDagBackend(BackendConformance):
         return subject_of(backend)
 
 
-BROKEN = []
+BROKEN: list[Any] = []
 
 
 def breaks(rule):

@@ -1,7 +1,7 @@
 """Ziggurat: one address, any storage.
 
-A blob has one name, its CID. A stack is a list of tiers, hottest first, written in one TOML file. This module is
-the user's surface; a backend imports `ziggurat.backend`, a plugin's commands `ziggurat.command`.
+A blob has one name, its CID. A stack is a list of tiers, hottest first, written in one TOML file. This
+module is the user's surface; a backend imports `ziggurat.backend`, a plugin's commands `ziggurat.command`.
 """
 
 from __future__ import annotations

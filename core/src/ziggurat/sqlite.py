@@ -24,7 +24,8 @@ __all__ = ["Database", "Execute"]
 T = TypeVar("T")
 Execute = Callable[..., Any]
 
-_BUSY_MS = 30_000
+_PATIENCE = 30.0  # seconds that one process waits for another's transaction
+_LOOK = 0.001  # seconds between two looks
 
 
 class _Work(Generic[T]):
@@ -37,6 +38,23 @@ class _Work(Generic[T]):
         self.done = False
         self.error: BaseException | None = None
         self.result: T | None = None
+
+
+class _Patience:
+    """Waits for another process, looking again often.
+
+    SQLite's own busy time-out sleeps ever longer, up to 100 ms, so that of two processes that write
+    without a pause one starves for seconds.
+    """
+
+    def __init__(self) -> None:
+        self._since = 0.0
+
+    def __call__(self, calls: int) -> bool:
+        if calls == 0:
+            self._since = time.monotonic()
+        time.sleep(_LOOK)
+        return time.monotonic() - self._since < _PATIENCE
 
 
 class Database:
@@ -69,7 +87,7 @@ class Database:
             why = "is closed" if self._closed else "was opened before a fork; open it again in this process"
             raise RuntimeError(f"database {self.path} {why}")
         connection = apsw.Connection(str(self.path))
-        connection.set_busy_timeout(_BUSY_MS)
+        connection.set_busy_handler(_Patience())
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", 2 if self._durable else 0)
         if self._mmap:
@@ -122,7 +140,7 @@ class Database:
                 connection.execute("SAVEPOINT work")
                 try:
                     work.result = work.call(connection)
-                except BaseException as error:  # noqa: BLE001 - handed to the caller it belongs to
+                except BaseException as error:
                     work.error = error
                     if not connection.in_transaction:  # no room, or the medium failed: SQLite undid it all
                         raise

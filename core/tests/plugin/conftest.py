@@ -1,7 +1,7 @@
 """Fake distributions on a path of their own."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ backend = BackendType(factory=lambda options, context: object(), options=Options
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Return ``install(distribution, points, modules, version=, group=, site=)``."""
 
     def make(

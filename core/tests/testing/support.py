@@ -3,6 +3,7 @@
 import uuid
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -15,10 +16,10 @@ from ziggurat.testing import BackendConformance, ContractBroken, Rule, Subject
 class Shelf:
     """A medium that outlives the backend."""
 
-    held: dict = field(factory=dict)
-    notes: dict = field(factory=dict)
-    infos: dict = field(factory=dict)
-    markers: list = field(factory=list)
+    held: dict[str, Any] = field(factory=dict)
+    notes: dict[str, Any] = field(factory=dict)
+    infos: dict[str, Any] = field(factory=dict)
+    markers: list[str] = field(factory=list)
     name: str = ""
     down: bool = False
 
@@ -34,7 +35,7 @@ class Good:
     def __init__(self, options, context):
         self.shelf, self.catalog = options.shelf, context.catalog
 
-    def up(self) -> dict:
+    def up(self):
         if self.shelf.down:
             raise TierUnavailable("the shelf fell down", retryable=True)
         return self.shelf.held

@@ -7,8 +7,7 @@ from ziggurat.testing import BackendConformance, Subject
 from ziggurat_disk import DiskOptions, backend
 
 
-@pytest.mark.parametrize("role", ["store", "cache"])
-@pytest.mark.parametrize("small", [0, 1000, 64 << 10])
+@pytest.mark.parametrize(("role", "small"), [("store", 0), ("store", 1000), ("cache", 64 << 10)])
 class TestDisk(BackendConformance):
     @pytest.fixture
     def subject(self, role: Role, small: int) -> Subject:

@@ -99,15 +99,13 @@ def test_a_database_without_room(make: Make, read: Read) -> None:
     assert disk._copies is not None
     writer = disk._copies._db._writer
     writer.pragma("max_page_count", writer.pragma("page_count"))
-    failures = 0
-    for n in range(10, 20):
-        try:
+    with suppress(TierFull):
+        for n in range(10, 20):
             disk.put(f"bafkey{n}", b"x" * 3000)
-        except TierFull as error:
-            assert "free space" in str(error)
-            failures += 1
-            assert not disk.has(f"bafkey{n}")
-    assert failures >= 8
+    for _ in range(3):
+        with pytest.raises(TierFull, match="free space"):
+            disk.put("bafkeynew", b"x" * 3000)
+        assert not disk.has("bafkeynew")
     assert all(disk.get(f"bafkey{n}", None) == b"x" * 3000 for n in range(10))
     disk.put("bafkeylarge", BIG)  # a file takes no page
     assert read(disk.get("bafkeylarge", None)) == BIG
@@ -176,7 +174,7 @@ def test_a_store_without_capacity_stops_at_five_percent(make: Make, monkeypatch:
 
 
 def test_room_that_the_database_gave_up_is_used_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = make(capacity=None)
+    disk = make(role="cache")
     for n in range(200):
         disk.put(f"bafkey{n}", b"x" * 3000)
     monkeypatch.setattr(os, "statvfs", disk_of(1 << 30, 0))
@@ -191,7 +189,7 @@ def test_room_that_the_database_gave_up_is_used_again(make: Make, monkeypatch: p
 
 @pytest.fixture
 def read_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Makes the folder read-only: by its mode, by a mount for a user whom modes do not bind, else by injection."""
+    """Makes the folder read-only: by its mode, by a mount for a user above modes, else by injection."""
     mounted: list[Path] = []
 
     def apply() -> None:
@@ -299,28 +297,28 @@ def damage_everywhere(path: Path) -> None:
 def test_a_damaged_database_never_answers_absent(
     make: Make, folder: Path, damage: Callable[[Path], None]
 ) -> None:
-    disk = make()
+    disk = make(role="cache")
     for n in range(200):
         disk.put(f"bafkey{n}", b"x" * 3000)
     disk.close()
     for path in folder.glob("small.db-*"):
         path.unlink()
     damage(folder / "small.db")
-    answers, again = set(), make()
+    answers: set[object] = set()
+    again = make()
     for n in range(200):
         try:
             answers.add(again.get(f"bafkey{n}", None))
         except TierUnavailable as error:
-            assert str(folder) in str(error)
-            answers.add(b"error")
-    assert b"error" in answers
+            answers.add(str(error))
     assert None not in answers
+    assert [answer for answer in answers if str(folder) in str(answer)]
     with pytest.raises(TierUnavailable):
         list(again.scan())
 
 
 def test_any_flipped_bit_in_the_database_is_an_answer_or_a_tier_error(make: Make, folder: Path) -> None:
-    disk = make()
+    disk = make(role="cache")
     for n in range(20):
         disk.put(f"bafkey{n}", b"x" * 3000)
     disk.close()
@@ -333,7 +331,7 @@ def test_any_flipped_bit_in_the_database_is_an_answer_or_a_tier_error(make: Make
         for path in folder.glob("small.db-*"):
             path.unlink()
         (folder / "small.db").write_bytes(bad)
-        again = make()
+        again = make(role="cache")
         for n in range(20):
             with suppress(TierError):
                 again.get(f"bafkey{n}", None)

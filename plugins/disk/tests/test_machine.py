@@ -1,4 +1,4 @@
-"""Any sequence of calls, through two backends on one folder and with crashes' leavings, agrees with a dict."""
+"""Any sequence of calls, by two backends on one folder and among crashes' leavings, agrees with a dict."""
 
 from __future__ import annotations
 
@@ -92,4 +92,4 @@ class DiskMachine(RuleBasedStateMachine):
 
 
 TestMachine = DiskMachine.TestCase
-TestMachine.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
+TestMachine.settings = settings(deadline=None, max_examples=40, stateful_step_count=30)

@@ -8,8 +8,8 @@ from typing import TypeAlias
 from ziggurat.content.cid import DAG_PB, RAW, Cid
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Layout, Piece, Want, children_of
-from ziggurat.content.parcel import Parcel
 from ziggurat.content.leaves import leaf_block, leaf_payload
+from ziggurat.content.parcel import Parcel
 from ziggurat.content.unixfs import Node, parse_node
 from ziggurat.errors import MalformedContent, UnsupportedContent
 
@@ -59,8 +59,8 @@ class _Assembly:
             return Parcel(root, "file", len(block), data=block, tsize=len(block))
         if root.codec != DAG_PB:
             raise UnsupportedContent(
-                f"{root} has the codec 0x{root.codec:x}, whose links cannot be read: only raw and dag-pb roots "
-                "are kept whole",
+                f"{root} has the codec 0x{root.codec:x}, whose links cannot be read: only raw and "
+                "dag-pb roots are kept whole",
                 cid=root,
             )
         node = parse_node(block)

@@ -144,7 +144,9 @@ class Cursor:
         if item.size is not None and node.size != item.size:
             raise _contradiction(item, node.size)
         if item.depth >= MAX_DEPTH:
-            raise MalformedContent(f"{self._layout.root} is deeper than {MAX_DEPTH} levels", cid=self._layout.root)
+            raise MalformedContent(
+                f"{self._layout.root} is deeper than {MAX_DEPTH} levels", cid=self._layout.root
+            )
         if not node.links:
             self._stack.append(Piece(item.offset, node.data))
             return

@@ -110,7 +110,7 @@ class Parcel:
             return
         for cid, block, tsize in self._walk(seen):
             if isinstance(block, Parcel):
-                yield from block._sizes(seen)
+                yield from block._sizes(seen)  # noqa: SLF001 - a parcel like this one
             elif block is not None:
                 yield cid, len(block)
             elif cid not in seen:
@@ -158,7 +158,7 @@ class Parcel:
         leaves = self.source() if self.source is not None else iter(())
         for cid, block, _ in self._walk(seen):
             if isinstance(block, Parcel):
-                yield from block._pairs(seen)
+                yield from block._pairs(seen)  # noqa: SLF001 - a parcel like this one
                 continue
             if block is None:
                 piece = self._next_piece(leaves, cid)

@@ -26,7 +26,7 @@ from ziggurat.engine.repair import Repair
 from ziggurat.engine.session import Layouts
 from ziggurat.engine.trees import TreeWriter
 from ziggurat.engine.writer import Writer
-from ziggurat.errors import ConfigError, DuplicateTier, ZigguratError
+from ziggurat.errors import ConfigError, DuplicateTier, NotDurable, ZigguratError
 from ziggurat.policy import make_index, make_ranker
 from ziggurat.tiers import CacheTier, StoreTier
 
@@ -61,6 +61,16 @@ class Stack:
         """Threads that read, hash and prove."""
         return self.pools[0]
 
+    def require_catalog(self) -> Catalog:
+        """The catalog of a stack that keeps something.
+
+        Raises:
+            NotDurable: The stack keeps nothing.
+        """
+        if self.catalog is None:
+            raise NotDurable("this stack keeps nothing: it has no store tier")
+        return self.catalog
+
     def spool(self) -> Path:
         """The folder for temporary files, made when it is needed."""
         folder = self.path / "spool"
@@ -94,7 +104,9 @@ def assemble_stack(
     hashers = ThreadPoolExecutor(workers, "ziggurat-hash")
     askers = ThreadPoolExecutor(_ASKERS, "ziggurat-ask")
     ahead = ThreadPoolExecutor(_ASKERS, "ziggurat-ahead")
-    caches = CacheStack([_cache(tier, catalog, filler, failures) for tier in tiers if isinstance(tier, CacheTier)], failures)
+    caches = CacheStack(
+        [_cache(tier, catalog, filler, failures) for tier in tiers if isinstance(tier, CacheTier)], failures
+    )
     places = Places([tier for tier in tiers if isinstance(tier, StoreTier)], catalog)
     owner = catalog.id if catalog is not None else ""
     repair = Repair(places, layouts, failures, hashers, owner)
@@ -119,7 +131,14 @@ def assemble_stack(
         """A reader of one tier alone: no caches, no repair, nothing shared."""
         only = Places([tier], None)
         bare, own, trees = CacheStack([], failures), Flights(), Layouts()
-        return Reader(bare, own, Fetcher(only, bare, own, trees, None, Failures(), hashers, askers), trees, hashers, ahead)
+        return Reader(
+            bare,
+            own,
+            Fetcher(only, bare, own, trees, None, Failures(), hashers, askers),
+            trees,
+            hashers,
+            ahead,
+        )
 
     return Stack(
         tiers=tuple(tiers),

@@ -149,7 +149,12 @@ class CacheStack:
             block, proved = found
             if not proved and not cid.matches(block):
                 self._failures.note(
-                    CorruptBlob("holds a block that fails its proof; dropped it", tier=cache.tier.name, op="get", key=key)
+                    CorruptBlob(
+                        "holds a block that fails its proof; dropped it",
+                        tier=cache.tier.name,
+                        op="get",
+                        key=key,
+                    )
                 )
                 self._discard(cache, key)
                 continue

@@ -59,7 +59,9 @@ class CarBlocks:
         offset = 0
         for cid, block in car:
             if not cid.matches(block):
-                raise ContentMismatch(f"the CAR holds a block that is not {cid}; nothing was imported", cid=cid)
+                raise ContentMismatch(
+                    f"the CAR holds a block that is not {cid}; nothing was imported", cid=cid
+                )
             if cid not in self._places:
                 self._file.write(block)
                 self._places[cid] = (offset, len(block))

@@ -1,12 +1,11 @@
-"""One fetch: wanted blocks out of the store tiers, proved, handed on; from tier to tier until all are there."""
+"""One fetch: wanted blocks out of the store tiers, proved and handed on, from tier to tier."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Iterable
+from concurrent.futures import Executor
 
-from ziggurat.backend import Blob, ByteRange
+from ziggurat.backend import ByteRange
 from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, leaf_block, parse_node, proves_leaf
 from ziggurat.content.layout import Want
 from ziggurat.engine.caches import CacheStack
@@ -14,15 +13,19 @@ from ziggurat.engine.events import Failures
 from ziggurat.engine.flights import Flight, Flights
 from ziggurat.engine.places import Place, Places
 from ziggurat.engine.repair import Repair
+from ziggurat.engine.runs import proved_leaves, runs_of
 from ziggurat.engine.session import Layouts, Session, Value
-from ziggurat.errors import BlobNotFound, ContentMismatch, CorruptBlob, MalformedContent, StoreUnavailable, TierError
+from ziggurat.errors import (
+    BlobNotFound,
+    ContentMismatch,
+    CorruptBlob,
+    MalformedContent,
+    StoreUnavailable,
+    TierError,
+)
 
 __all__ = ["Fetch", "Fetcher"]
 
-_PARALLEL_FROM = 1 << 20
-"""Plain bytes above which proving in several threads pays."""
-_AHEAD = 4
-"""Leaves of a streamed body that may be in proof while the next ones arrive."""
 _EARLY_BYTES = 8 << 20
 """Bytes of a DAG stream that are taken before they are wanted."""
 
@@ -83,7 +86,11 @@ class Fetcher:
                     return block
                 if error is not None:
                     failures.append(error)
-        raise StoreUnavailable(f"the leaf {cid} of {root} has an encoding of its own and is not at hand", failures=failures, cid=root)
+        raise StoreUnavailable(
+            f"the leaf {cid} of {root} has an encoding of its own and is not at hand",
+            failures=failures,
+            cid=root,
+        )
 
 
 class Fetch:
@@ -164,6 +171,7 @@ class Fetch:
         """Hand on a proved block: to the caches, to who waits, to the read.
 
         Args:
+            cid: The block's CID.
             block: The block itself, or None for a leaf of which only the plain bytes are at hand.
             value: The node, or the plain bytes of the leaf.
         """
@@ -191,7 +199,12 @@ class Fetch:
     def _from_dag(self, place: Place) -> None:
         tier, session = place.tier, self._session
         worth = session.whole or tier.capabilities.ranges
-        if self._root.codec == DAG_PB and self._root in self._mine and worth and tier.name not in session.streamed:
+        if (
+            self._root.codec == DAG_PB
+            and self._root in self._mine
+            and worth
+            and tier.name not in session.streamed
+        ):
             session.streamed.add(tier.name)
             self._take_stream(place)
         wanted = list(self._mine)
@@ -251,7 +264,7 @@ class Fetch:
             return
         if not top.is_file:
             raise place.tier.corrupt(self._root.nodes_key, f"lacks a node of {self._root}")
-        for run in self._runs():
+        for run in runs_of(want for want in self._wants if want.cid in self._mine):
             self._read_run(place, run)
 
     def _learn(self, place: Place) -> bool:
@@ -291,17 +304,6 @@ class Fetch:
             raise place.tier.corrupt(self._root.key, f"holds bytes that are not those of {self._root}")
         self._land(self._root, None, data)
 
-    def _runs(self) -> Iterator[list[Want]]:
-        """The missing leaves as runs of adjacent ones, each to be read as one range."""
-        run: list[Want] = []
-        for want in sorted((want for want in self._wants if want.cid in self._mine), key=lambda want: want.offset):
-            if run and run[-1].offset + (run[-1].size or 0) != want.offset:
-                yield run
-                run = []
-            run.append(want)
-        if run:
-            yield run
-
     def _read_run(self, place: Place, run: list[Want]) -> None:
         session = self._session
         start = run[0].offset
@@ -317,7 +319,7 @@ class Fetch:
             room = session.target.slot(start, size) if session.target is not None else None
             placed = room is not None
             view = room if room is not None else memoryview(bytearray(size))
-            for want, data, good in self._proved(place, blob, run, view, start):
+            for want, data, good in proved_leaves(place.tier, blob, run, view, self._shared.hashers):
                 if not good:
                     raise place.tier.corrupt(
                         self._root.key, f"holds wrong bytes at {want.offset}, in the leaf {want.cid}"
@@ -328,80 +330,6 @@ class Fetch:
                     self._land(want.cid, None, data)
         finally:
             blob.close()
-
-    def _proved(
-        self, place: Place, blob: Blob, run: list[Want], view: memoryview, start: int
-    ) -> Iterator[tuple[Want, memoryview, bool]]:
-        """Each leaf of a run in its place in `view`, and whether it proved; in order.
-
-        Leaves that arrived before a body broke off are given before the error.
-        """
-        large = len(view) > _PARALLEL_FROM
-        if blob.pread is not None:
-            pread = blob.pread
-
-            def read(want: Want) -> tuple[Want, memoryview, bool]:
-                first = want.offset - start
-                data = view[first : first + (want.size or 0)]
-                filled = 0
-                while filled < len(data):
-                    count = pread(data[filled:], first + filled)
-                    if not count:
-                        return want, data, False
-                    filled += count
-                return want, data, proves_leaf(want.cid, data)
-
-            yield from self._shared.hashers.map(read, run) if large else map(read, run)
-            return
-        if not large:
-            for want, data in _arriving(place, blob, run, view, start):
-                yield want, data, proves_leaf(want.cid, data)
-            return
-        proving: deque[tuple[Want, memoryview, Future[bool]]] = deque()
-        arriving = _arriving(place, blob, run, view, start)
-        broken: Exception | None = None
-        while True:
-            try:
-                want, data = next(arriving)
-            except StopIteration:
-                break
-            except TierError as error:
-                broken = error
-                break
-            proving.append((want, data, self._shared.hashers.submit(proves_leaf, want.cid, data)))
-            if len(proving) > _AHEAD:
-                first, piece, proof = proving.popleft()
-                yield first, piece, proof.result()
-        for first, piece, proof in proving:
-            yield first, piece, proof.result()
-        if broken is not None:
-            raise broken
-
-
-def _arriving(
-    place: Place, blob: Blob, run: list[Want], view: memoryview, start: int
-) -> Iterator[tuple[Want, memoryview]]:
-    """Cut a body into the leaves of a run, each copied to its place."""
-    chunks = iter(blob.chunks())
-    chunk = memoryview(b"")
-    for want in run:
-        first = want.offset - start
-        size = want.size or 0
-        filled = 0
-        while filled < size:
-            if not chunk:
-                following = next(chunks, None)
-                if following is None:
-                    raise place.tier.corrupt(
-                        "", f"gave a body that ended after {first + filled} of {len(view)} bytes"
-                    )
-                chunk = memoryview(following)
-                continue
-            count = min(len(chunk), size - filled)
-            view[first + filled : first + filled + count] = chunk[:count]
-            chunk = chunk[count:]
-            filled += count
-        yield want, view[first : first + size]
 
 
 def _ask_block(place: Place, cid: Cid) -> tuple[Cid, bytes | None, Exception | None]:
@@ -439,4 +367,3 @@ def _block_of(cid: Cid, value: Value) -> bytes:
     if block is None:  # pragma: no cover - it was proved with the same encodings
         raise MalformedContent(f"{cid} does not encode again", cid=cid)
     return block
-

@@ -91,8 +91,8 @@ class PersistentCache:
             others = [catalog for catalog in found.catalogs if catalog != self._catalog.id]
             if others:
                 raise ConfigError(
-                    f"tier {self.tier.name!r}: another store uses this cache already, and two would break each "
-                    "other's accounts; give it another path in [tier.options]"
+                    f"tier {self.tier.name!r}: another store uses this cache already, and two would break "
+                    "each other's accounts; give it another path in [tier.options]"
                 )
             if not self._rows.known(found.id):
                 self._rows.adopt(found.id, self.tier.contents(), time.time())

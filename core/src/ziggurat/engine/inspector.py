@@ -1,4 +1,4 @@
-"""Looking without changing: what is known of a blob, where it is, whether its copies prove, what tiers did."""
+"""Looking without changing: what is known of a blob, where it is, whether it proves, what tiers did."""
 
 from __future__ import annotations
 
@@ -171,7 +171,9 @@ class Inspector:
             if medium in listed:
                 order, note = 0, "catalogued"
             elif not tier.config.probe and tier.role == "store":
-                return 2, Candidate(tier.name, tier.role, False, note="not asked: probe = false, and not catalogued")
+                return 2, Candidate(
+                    tier.name, tier.role, False, note="not asked: probe = false, and not catalogued"
+                )
             holds = tier.has(cid) or self._carried(cid, tier)
         except TierError as error:
             return order, Candidate(tier.name, tier.role, None, note=str(error))
@@ -181,9 +183,7 @@ class Inspector:
 
     # -- proof ------------------------------------------------------------------------------------
 
-    def verify(
-        self, cid: Cid | None, tier: str | None, progress: Progress | None
-    ) -> Iterator[Finding]:
+    def verify(self, cid: Cid | None, tier: str | None, progress: Progress | None) -> Iterator[Finding]:
         """Read catalogued copies whole, each from its own tier alone, and prove every byte.
 
         Args:
@@ -200,7 +200,9 @@ class Inspector:
                 if tier is not None and (holder is None or holder.name != tier):
                     continue
                 if holder is None:
-                    yield Finding(blob, medium, 0, ok=False, problem="no configured tier is this medium", known=False)
+                    yield Finding(
+                        blob, medium, 0, ok=False, problem="no configured tier is this medium", known=False
+                    )
                 elif row.under is None:
                     yield self._prove(blob, holder, progress)
 
@@ -238,9 +240,7 @@ class Inspector:
             return Finding(cid, tier.name, proved, ok=False, problem=str(error))
         return Finding(cid, tier.name, proved, ok=True)
 
-    def _prove_dag(
-        self, cid: Cid, tier: StoreTier, reader: Reader, progress: Progress | None
-    ) -> Finding:
+    def _prove_dag(self, cid: Cid, tier: StoreTier, reader: Reader, progress: Progress | None) -> Finding:
         """A closure in a dag store: every block of every blob beneath its root."""
         from ziggurat.content.assemble import assemble
 

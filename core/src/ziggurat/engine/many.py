@@ -31,9 +31,7 @@ class PutMany:
         pool: Threads that hash, and that put several parcels at once.
     """
 
-    def __init__(
-        self, writer: Writer, profile: Profile, spool: Callable[[], Path], pool: Executor
-    ) -> None:
+    def __init__(self, writer: Writer, profile: Profile, spool: Callable[[], Path], pool: Executor) -> None:
         self._writer, self._profile, self._spool, self._pool = writer, profile, spool, pool
 
     def put(self, sources: Iterable[PutSource]) -> Iterator[Receipt | Exception]:
@@ -73,7 +71,11 @@ class PutMany:
             with self._writer.adding():
                 placed = self._writer.place_many(parcels)
                 answers = dict(
-                    zip((parcel.cid for parcel in parcels), self._writer.acknowledge_many(parcels, placed), strict=True)
+                    zip(
+                        (parcel.cid for parcel in parcels),
+                        self._writer.acknowledge_many(parcels, placed),
+                        strict=True,
+                    )
                 )
         for item in batch:
             if isinstance(item, Exception):

@@ -257,5 +257,3 @@ def _restore(node: Node, target: Path) -> None:
         target.chmod(node.mode & 0o777)
     if node.mtime is not None:
         os.utime(target, (node.mtime, node.mtime))
-
-

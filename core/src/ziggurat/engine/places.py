@@ -165,7 +165,7 @@ class Places:
         here = set(self._mediums.values())
         return [
             TierUnavailable(
-                f"a copy is on the medium {medium}, which no configured tier is; add its tier again or mount it"
+                f"a copy is on the medium {medium}, which no configured tier is; add its tier, or mount it"
             )
             for medium in self.rows(root)
             if medium not in here

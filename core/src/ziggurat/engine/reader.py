@@ -212,7 +212,8 @@ class Reader:
                     break
                 if item.size is not None and len(value) != item.size:
                     raise MalformedContent(
-                        f"the leaf {item.cid} has {len(value)} bytes, its parent says {item.size}", cid=session.root
+                        f"the leaf {item.cid} has {len(value)} bytes, its parent says {item.size}",
+                        cid=session.root,
                     )
                 pieces.append(Piece(item.offset, value))
         return pieces
@@ -298,7 +299,12 @@ class Reader:
             self._caches.admit(cid.cache_key, block)
         value = value_of(session, cid, block)
         target = session.target
-        if target is not None and want.size is not None and not isinstance(value, Node) and len(value) == want.size:
+        if (
+            target is not None
+            and want.size is not None
+            and not isinstance(value, Node)
+            and len(value) == want.size
+        ):
             # Copied by the thread that proved it, while others prove.
             slot = target.slot(want.offset, want.size)
             if slot is not None:
@@ -328,5 +334,3 @@ def _bounds(root: Cid, size: int, offset: int, length: int | None) -> tuple[int,
     if offset > size:
         raise RangeError(f"{root} has {size} bytes; {offset} is beyond its end", key=str(root))
     return offset, size if length is None else min(size, offset + length)
-
-

@@ -59,7 +59,8 @@ def parcel_of(
     """
     if isinstance(source, str):
         raise TypeError(
-            "a str is neither a path nor bytes: pass pathlib.Path(text) for the file, or text.encode() for the text"
+            "a str is neither a path nor bytes: pass pathlib.Path(text) for the file, "
+            "or text.encode() for the text"
         )
     how = _Naming(profile, expect, pool)
     with ExitStack() as open_files:
@@ -70,7 +71,9 @@ def parcel_of(
             opened: int | bytes = open_files.enter_context(_regular(Path(source), spool))
         else:
             opened = open_files.enter_context(_spooled(source, spool))
-        yield _fixed(opened, how, progress) if isinstance(opened, bytes) else _from_file(opened, how, progress)
+        yield (
+            _fixed(opened, how, progress) if isinstance(opened, bytes) else _from_file(opened, how, progress)
+        )
 
 
 @frozen
@@ -169,7 +172,7 @@ def _second_pass(handle: int, built: FileDag, pool: Executor) -> Iterator[tuple[
         data = os.pread(handle, leaf.size, leaf.offset)
         if len(data) != leaf.size or not proves_leaf(leaf.cid, data):
             raise ContentMismatch(
-                f"the source changed while it was read, at byte {leaf.offset}; put it again when it is at rest",
+                f"the source changed while it was read, at byte {leaf.offset}; put it again at rest",
                 cid=built.root,
             )
         return leaf, data
@@ -245,7 +248,9 @@ def _spooled(source: BinaryIO | Iterable[Buffer], spool: Callable[[], Path]) -> 
 def _pieces(source: BinaryIO | Iterable[Buffer]) -> Iterator[Buffer]:
     read = getattr(source, "read", None)
     if read is None and not isinstance(source, Iterable):
-        raise TypeError(f"cannot put a {type(source).__name__}: give bytes, a path, a binary file or an iterable of bytes")
+        raise TypeError(
+            f"cannot put a {type(source).__name__}: give bytes, a path, a binary file or an iterable of bytes"
+        )
     for piece in iter(lambda: read(_PIECE), b"") if read is not None else source:
         if not isinstance(piece, bytes | bytearray | memoryview):
             raise TypeError(f"the source gave {type(piece).__name__}, not bytes; open files in binary mode")

@@ -98,7 +98,7 @@ class Writer:
         return done
 
     def place_many(self, parcels: Sequence[Parcel]) -> list[Placement]:
-        """Make the copies that several small puts need, together where a tier can; nothing is recorded yet."""
+        """Make the copies that several small puts need, together where a tier can; records nothing."""
         placements = [Placement() for _ in parcels]
         for tier in self.targets:
             short = [
@@ -164,8 +164,8 @@ class Writer:
         reservation = self._catalog.reservations.reserve(medium, size, capacity)
         if reservation is None:
             raise TierFull(
-                f"has no room for {size} bytes under its capacity of {capacity}; raise the capacity, or remove "
-                "blobs and run gc",
+                f"has no room for {size} bytes under its capacity of {capacity}; raise it, or remove blobs "
+                "and run gc",
                 tier=tier.name,
                 op="put",
                 key=parcel.cid.key,
@@ -243,7 +243,7 @@ class Writer:
         carried: Sequence[CopyRow] = (),
         make_root: bool,
     ) -> None:
-        """Record copies that were made or found outside a put, and their root where nothing else keeps them."""
+        """Record copies made or found outside a put, and their root where nothing else keeps them."""
         self.record([_root_row(parcel)] if make_root else (), [*done.copies, *carried], edges)
         self._places.present(parcel.cid)
 
@@ -268,7 +268,9 @@ class Writer:
             )
         if done.failures and all(isinstance(failure, TierFull) for failure in done.failures):
             return StoreFull(
-                f"{cid} was not kept: {wanted}, {len(done.copies)} could be made", failures=done.failures, cid=cid
+                f"{cid} was not kept: {wanted}, {len(done.copies)} could be made",
+                failures=done.failures,
+                cid=cid,
             )
         return NotDurable(
             f"{cid} was not kept: {wanted}, {len(done.copies)} could be made", failures=done.failures, cid=cid

@@ -180,8 +180,8 @@ class BackendSpec(Protocol):
         """List the keys of our own copies; optional.
 
         Returns:
-            Plain and ``.nodes`` keys in any order, each once. The iterator ends normally only when the
-            list is complete.
+            Plain and ``.nodes`` keys, on a cache tier ``.block`` keys too, in any order, each once. The
+            iterator ends normally only when the list is complete.
 
         Raises:
             TierError: From the iterator too: the list could not be completed.

@@ -52,7 +52,9 @@ class Breaker:
         with self._lock:
             wait = self._until - self._clock()
             if wait > 0:
-                raise TierUnavailable(f"is left alone for {wait:.1f} s after {self._failed} failures in a row")
+                raise TierUnavailable(
+                    f"is left alone for {wait:.1f} s after {self._failed} failures in a row"
+                )
             if self._until:
                 # Whoever comes first tries for all; the others are refused until it knows.
                 self._until = self._clock() + self._rest

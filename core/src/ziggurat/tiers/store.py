@@ -158,7 +158,9 @@ class StoreTier(Tier):
         found = self.get(cid.key, hint if self.capabilities.ranges else None, note)
         if found is None or isinstance(found, Dag):
             return found
-        raise self._fault("get", cid.key, f"gave {type(found).__name__} for a whole DAG; the dag form gives a Dag")
+        raise self._fault(
+            "get", cid.key, f"gave {type(found).__name__} for a whole DAG; the dag form gives a Dag"
+        )
 
     def has(self, cid: Cid) -> bool:
         """True if the tier keeps the blob.
@@ -206,7 +208,8 @@ class StoreTier(Tier):
         limit = self.capabilities.max_blob
         if limit is not None and parcel.size > limit:
             raise BlobTooLarge(
-                f"{parcel.cid} has {parcel.size} bytes; tier {self.name!r} takes at most {limit}", cid=parcel.cid
+                f"{parcel.cid} has {parcel.size} bytes; tier {self.name!r} takes at most {limit}",
+                cid=parcel.cid,
             )
         if self.is_dag:
             return self.put(parcel.cid.key, parcel.dag(), info)
@@ -244,7 +247,11 @@ class StoreTier(Tier):
         nodes = {parcel.cid: parcel.nodes_content() for parcel in with_nodes}
         if nodes:
             answers = self._all(put_many, [(cid.nodes_key, content, None) for cid, content in nodes.items()])
-            refused = {cid: answer for cid, answer in zip(nodes, answers, strict=True) if not isinstance(answer, Stat)}
+            refused = {
+                cid: answer
+                for cid, answer in zip(nodes, answers, strict=True)
+                if not isinstance(answer, Stat)
+            }
         else:
             refused = {}
         plain = [parcel for parcel in parcels if parcel.cid not in refused]
@@ -259,7 +266,9 @@ class StoreTier(Tier):
         return [found[parcel.cid] for parcel in parcels]
 
     def _all(
-        self, put_many: Callable[..., Sequence[Stat | ZigguratError]], items: list[tuple[Key, Content, Info | None]]
+        self,
+        put_many: Callable[..., Sequence[Stat | ZigguratError]],
+        items: list[tuple[Key, Content, Info | None]],
     ) -> list[Stat | ZigguratError]:
         answers = list(self._call("put_many", "", put_many, items))
         if len(answers) != len(items):

@@ -95,7 +95,9 @@ class Tier:
             return self._watch_blob(key, found)
         if isinstance(found, Dag):
             return self._watch_dag(key, found)
-        raise self._fault("get", key, f"gave a {type(found).__name__}; a get gives bytes, a Blob, a Dag or None")
+        raise self._fault(
+            "get", key, f"gave a {type(found).__name__}; a get gives bytes, a Blob, a Dag or None"
+        )
 
     def put(self, key: str, content: Content, info: Info | None = None) -> Stat:
         """`BackendSpec.put`; an error of the content's own source passes unchanged and blames no tier."""

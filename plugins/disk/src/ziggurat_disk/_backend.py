@@ -170,7 +170,7 @@ class Disk:
             free = disk.f_bavail * disk.f_frsize
             if free - size >= max(_RESERVE, self._share * disk.f_blocks * disk.f_frsize):
                 return
-            if copies.takes_no_more(size):
+            if copies.fits_inside(size):
                 return
         fix = ", or give the tier a capacity" if self._share else ""
         raise TierFull(

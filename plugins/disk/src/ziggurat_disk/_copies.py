@@ -121,16 +121,20 @@ class Copies:
         try:
             data: bytes | None = self._db.execute(_GET, (key,)).get
         except Exception as error:
-            raise self._errors.tell(error) or error from error
+            if told := self._errors.tell(error):  # spelled out: this is the path that every small read takes
+                raise told from error
+            raise
         if data is None:
             with self._errors:
-                return self._look(partial(self._read, key, byte_range))
+                found = self._files.read(key, byte_range)
+                return self._look_again(partial(self._read, key, byte_range)) if found is None else found
         return data if byte_range is None else self._cut(key, data, byte_range)
 
     def size(self, key: str) -> int | None:
         """Bytes of a copy, None if there is none."""
         with self._errors:
-            return self._look(partial(self._size, key))
+            size = self._size(key)
+            return self._look_again(partial(self._size, key)) if size is None else size
 
     def put(self, key: str, content: bytes | Blob) -> int:
         """Keep a copy, whole and at once; return its bytes.
@@ -154,7 +158,7 @@ class Copies:
     def evict(self, key: str) -> bool:
         """Drop a copy; tell whether there was one."""
         with self._errors:
-            if self._look(partial(self._size, key)) is None:
+            if self.size(key) is None:
                 return False
             row = file = False
 
@@ -198,7 +202,7 @@ class Copies:
             if self._moves() != moves:
                 raise TierUnavailable("blobs changed their place during the scan: scan again", retryable=True)
 
-    def takes_no_more(self, size: int) -> bool:
+    def fits_inside(self, size: int) -> bool:
         """Tell whether a blob fits into room that the database gave up before: its file never shrinks."""
         spare = self._db.execute("PRAGMA freelist_count").get * self._db.execute("PRAGMA page_size").get
         return size < self._small and 2 * size + _SPARE <= spare
@@ -238,17 +242,16 @@ class Copies:
             raise TierUnavailable(f"{_database(self._folder)} is damaged: restore it, or empty the folder")
         return count
 
-    def _look(self, look: Callable[[], T]) -> T:
-        """Look for a row, then for a file, and again while blobs cross over in between."""
-        found = look()
-        while found is None:
+    def _look_again(self, look: Callable[[], T]) -> T:
+        """Look once more for what was not found: it may have crossed over between row and file."""
+        while True:
             before = self._moves()
             found = look()
-            if found is None:
-                self.check()  # an empty mount point is not an absent blob
-                if self._moves() == before:
-                    break
-        return found
+            if found is not None:
+                return found
+            self.check()  # an empty mount point is not an absent blob
+            if self._moves() == before:
+                return found
 
     def _put_row(self, connection: apsw.Connection, key: str, data: bytes) -> bool:
         """Write a row; tell whether a file is now behind it."""

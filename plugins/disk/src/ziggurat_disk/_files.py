@@ -234,17 +234,13 @@ class Files:
         """Remove what dead writers left aside; a living one holds its file's lock."""
         for name in os.listdir(self._tmp):
             path = f"{self._tmp}/{name}"
-            try:
+            with suppress(OSError):  # published meanwhile, alive, or another user's: not in anybody's way
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue  # published, or removed by another
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(path)
-            except (BlockingIOError, FileNotFoundError):
-                continue
-            finally:
-                os.close(fd)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(path)
+                finally:
+                    os.close(fd)
 
     def close(self) -> None:
         """End the helper threads."""

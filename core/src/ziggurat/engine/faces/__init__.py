@@ -1,0 +1,1 @@
+"""The faces of `Store`: what users may ask of it, by role."""

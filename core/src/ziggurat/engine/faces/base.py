@@ -1,0 +1,87 @@
+"""What every face of a store stands on: its open parts, and the record of accesses."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+
+from ziggurat.content import Cid
+from ziggurat.engine.assembly import Stack
+from ziggurat.errors import ConfigError, NotDurable, StoreError, ZigguratError
+from ziggurat.tiers import StoreTier
+
+__all__ = ["Face", "Progress", "nothing", "quietly"]
+
+Progress = Callable[[int], None]
+
+_ACCESSES = 65_536
+
+
+class Face:
+    """Base of the faces."""
+
+    _parts: Stack
+    _unusable: str
+    _accesses: deque[str]
+    _noted: Callable[[str], object]
+    _hot: Callable[[str], bytes | None]
+    _hit: Callable[[str], object]
+
+    def _begin(self, stack: Stack) -> None:
+        self._parts, self._unusable = stack, ""
+        self._accesses = deque(maxlen=_ACCESSES)
+        self._noted = self._accesses.append
+
+    def _stack(self) -> Stack:
+        """The open parts.
+
+        Raises:
+            StoreError: The store is closed, or was opened before a fork.
+        """
+        if self._unusable:
+            raise StoreError(self._unusable)
+        return self._parts
+
+    def _writable(self) -> Stack:
+        stack = self._stack()
+        if stack.catalog is None or not stack.places.stores:
+            raise NotDurable(
+                "this stack has no store tier, so nothing can be kept; add one to its configuration"
+            )
+        return stack
+
+    def _store_tier(self, name: str) -> StoreTier:
+        tiers = self._stack().tiers
+        for tier in tiers:
+            if tier.name == name and isinstance(tier, StoreTier):
+                return tier
+        known = ", ".join(tier.name for tier in tiers if isinstance(tier, StoreTier))
+        raise ConfigError(f"there is no store tier {name!r}; this stack has {known or 'none'}")
+
+    def _note(self, cid: Cid) -> None:
+        """Count an access; the catalog is told in batches."""
+        self._noted(cid.cache_key)
+        if len(self._accesses) >= _ACCESSES // 2:
+            self._note_accesses()
+
+    def _note_accesses(self) -> None:
+        catalog = self._parts.catalog
+        counts = Counter(self._accesses.popleft() for _ in range(len(self._accesses)))
+        if catalog is not None and counts:
+            now = time.time()
+            batch = {key.removesuffix(".block"): (count, now) for key, count in counts.items()}
+            quietly(self._parts, lambda: catalog.accesses.count(batch))
+
+
+def nothing(_key: str) -> None:
+    """The look-up of a store without a cache in this process."""
+    return
+
+
+def quietly(stack: Stack, call: Callable[[], object]) -> None:
+    """Call what must not fail its caller; a failure is noted."""
+    try:
+        call()
+    except ZigguratError as error:
+        stack.failures.note(error)

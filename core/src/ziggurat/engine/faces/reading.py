@@ -1,0 +1,89 @@
+"""Reading: whole, in part, as a stream, as a file, to disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ziggurat.content import DAG_PB, Cid
+from ziggurat.engine.faces.base import Face, Progress
+from ziggurat.engine.files import BlobFile
+from ziggurat.engine.paths import Ref, Saver
+from ziggurat.engine.records import Entry, Saved
+from ziggurat.engine.session import Buffer
+
+__all__ = ["Reading"]
+
+
+class Reading(Face):
+    """The reading face of `Store`."""
+
+    def get(self, ref: Ref, offset: int = 0, length: int | None = None) -> bytes:
+        """The proved bytes of a file, or of a range of it.
+
+        Args:
+            ref: What to read.
+            offset: First byte.
+            length: Bytes, None for all that follow; more than there are gives what there is.
+
+        Raises:
+            BlobNotFound: Every tier answered, and none has it.
+            StoreUnavailable: Some tier that may have it could not answer.
+            NotAFile: A directory or symlink.
+            RangeError: The range begins outside the file.
+        """
+        if ref.__class__ is Cid and length is None and not offset:
+            # A block that is in this process's memory: two look-ups, and a note for the policy.
+            block = self._hot(ref.cache_key)
+            if block is not None and ref.codec != DAG_PB:
+                self._hit(ref.cache_key)
+                self._noted(ref.cache_key)
+                return block
+        stack = self._stack()
+        cid = stack.paths.resolve(ref)
+        self._note(cid)
+        return stack.reader.read(cid, offset, length)
+
+    def stream(self, ref: Ref, offset: int = 0, length: int | None = None) -> Iterator[Buffer]:
+        """The same bytes in order and in pieces, each proved before it is given; memory stays bounded.
+
+        An error comes at its position, after the proved bytes before it.
+        """
+        stack = self._stack()
+        cid = stack.paths.resolve(ref)
+        self._note(cid)
+        return stack.reader.stream(cid, offset, length)[1]
+
+    def open(self, ref: Ref) -> BinaryIO:
+        """A file as a seekable binary file object, every byte of which is proved as it is read."""
+        stack = self._stack()
+        cid = stack.paths.resolve(ref)
+        self._note(cid)
+        return BlobFile.buffered(stack.reader, cid)
+
+    def save(
+        self,
+        ref: Ref,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Saved:
+        """Write a file, or a directory with all beneath it, to the local file system.
+
+        Each file appears whole or not at all. Names that would leave the target are refused.
+
+        Raises:
+            FileExistsError: Something is there, and `overwrite` is False.
+        """
+        stack = self._stack()
+        cid = stack.paths.resolve(ref)
+        self._note(cid)
+        return Saver(stack.reader, stack.paths, overwrite=overwrite, progress=progress).save(cid, Path(path))
+
+    def ls(self, ref: Ref) -> Iterator[Entry]:
+        """The direct children of a directory; a file or symlink gives itself."""
+        stack = self._stack()
+        return stack.paths.entries(stack.paths.resolve(ref))

@@ -1,0 +1,147 @@
+"""Writing: contents, directories, CARs, and copies of what is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+from ziggurat.backend import Info
+from ziggurat.content import Cid
+from ziggurat.content.assemble import assemble
+from ziggurat.content.tree import walk_directory
+from ziggurat.engine.cars import CarBlocks, CarSource, export_car
+from ziggurat.engine.faces.base import Face, Progress
+from ziggurat.engine.many import PutMany
+from ziggurat.engine.paths import Ref
+from ziggurat.engine.records import Entry, Receipt
+from ziggurat.engine.sources import PutSource, parcel_of, parcel_of_tree
+from ziggurat.engine.trees import receipt_of
+
+__all__ = ["Writing"]
+
+
+class Writing(Face):
+    """The writing face of `Store`."""
+
+    def put(
+        self,
+        source: PutSource,
+        *,
+        expect: Cid | str | None = None,
+        info: Info | None = None,
+        progress: Progress | None = None,
+    ) -> Receipt:
+        """Keep content; when this returns it is durable, and a root.
+
+        Args:
+            source: Bytes-like, a path, a binary file (from where it stands), or an iterable of bytes.
+            expect: Refuse content that is not this CID's.
+            info: Content type, tags and metadata to keep with it.
+            progress: Told the bytes that were read for the first store.
+
+        Raises:
+            TypeError: `source` is text.
+            ContentMismatch: It is not what `expect` names, or it changed while it was read.
+            StoreFull, NotDurable: Too few stores took it.
+        """
+        stack = self._writable()
+        expected = Cid.parse(expect) if isinstance(expect, str) else expect
+        with (
+            parcel_of(
+                source,
+                stack.profile,
+                expect=expected,
+                spool=stack.spool,
+                pool=stack.hashers,
+                progress=progress,
+            ) as parcel,
+            stack.writer.adding(),
+        ):
+            done = stack.writer.place(parcel, info)
+            stack.writer.acknowledge(parcel, done, info=info)
+        return receipt_of(parcel, done)
+
+    def put_many(self, sources: Iterable[PutSource]) -> Iterator[Receipt | Exception]:
+        """Keep several contents, small ones together; each is acknowledged or refused alone.
+
+        Yields:
+            For each source, in order, its receipt or the error that `put` would have raised.
+        """
+        stack = self._writable()
+        return PutMany(stack.writer, stack.profile, stack.spool, stack.hashers).put(sources)
+
+    def put_dir(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        on_entry: Callable[[Entry], None] | None = None,
+    ) -> Receipt:
+        """Keep a directory with all beneath it; the receipt is the directory's.
+
+        Symlinks are kept as symlinks; devices, sockets and fifos are refused.
+
+        Args:
+            path: The directory.
+            progress: Told the bytes that were read to name them.
+            on_entry: Called with each entry once it has its CID, before anything is acknowledged.
+        """
+        stack = self._writable()
+        items = walk_directory(path, stack.profile, pool=stack.hashers, progress=progress)
+        return stack.trees.put(parcel_of_tree(items, stack.hashers, on_entry))
+
+    def import_car(self, source: CarSource, *, progress: Progress | None = None) -> tuple[Receipt, ...]:
+        """Keep what the roots of a CAR (version 1 or 2) name; each becomes a root of the store.
+
+        Raises:
+            MalformedContent: Not a CAR, cut off, or one that lacks blocks of a root; nothing was imported.
+            ContentMismatch: A block is not its CID's; nothing was imported.
+            UnsupportedContent: A root's links cannot be read.
+        """
+        stack = self._writable()
+        with CarBlocks(source, stack.spool(), progress) as blocks:
+            return tuple(stack.trees.put(parcel) for parcel in blocks.parcels())
+
+    def export_car(
+        self, ref: Ref, target: str | os.PathLike[str] | BinaryIO, *, progress: Progress | None = None
+    ) -> int:
+        """Write a blob with all that it links to as a CARv1, depth first.
+
+        Args:
+            ref: What to export.
+            target: A path (which appears whole or not at all) or a binary file.
+            progress: Told the bytes that were written.
+
+        Returns:
+            Bytes written.
+        """
+        stack = self._stack()
+        cid = stack.paths.resolve(ref)
+        self._note(cid)
+        return export_car(assemble(cid, stack.reader.raw_block), target, progress)
+
+    def adopt(self, cid: Cid | str, tier: str) -> Receipt:
+        """Make a root of what a store tier already keeps, after proving all of it.
+
+        Raises:
+            BlobNotFound, StoreUnavailable: The tier does not keep all of it.
+        """
+        stack = self._writable()
+        return stack.trees.adopt(_cid(cid), self._store_tier(tier), stack.solo)
+
+    def copy(self, cid: Cid | str, tier: str) -> Receipt:
+        """Put a proved copy of a blob, with all that it links to, on one store tier.
+
+        Raises:
+            TierError: The tier refused it.
+        """
+        stack = self._writable()
+        root = _cid(cid)
+        parcel = assemble(root, stack.reader.raw_block)
+        kept = stack.catalog is not None and stack.catalog.protects(str(root.key))
+        return stack.trees.copy(parcel, self._store_tier(tier), make_root=not kept)
+
+
+def _cid(ref: Cid | str) -> Cid:
+    return Cid.parse(ref) if isinstance(ref, str) else ref

@@ -1,0 +1,1 @@
+"""Plugins: the contract and its checks, and finding who offers what."""
