@@ -24,6 +24,7 @@ HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 CONFIG = """
 [store]
 path = "{name}/catalog"
+profile = "{profile}"
 
 [[tier]]
 name = "ram"
@@ -72,9 +73,9 @@ class Result:
 Run = Callable[..., Result]
 
 
-def configure(folder: Path, name: str = "one", more: str = "") -> Path:
+def configure(folder: Path, name: str = "one", more: str = "", profile: str = "unixfs-v1-2025") -> Path:
     path = folder / f"{name}.toml"
-    path.write_text(CONFIG.format(name=name, more=more))
+    path.write_text(CONFIG.format(name=name, more=more, profile=profile))
     return path
 
 
@@ -254,7 +255,9 @@ def test_evict(run: Run) -> None:
     assert run("evict", HELLO, "--tier", "attic").code == 2
 
 
-def test_export_and_import(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("profile", ["unixfs-v1-2025", "unixfs-v0-2015"])
+def test_export_and_import(run: Run, tmp_path: Path, profile: str) -> None:
+    configure(tmp_path, profile=profile)
     tree = make_tree(tmp_path / "tree")
     cid = run("put", "tree", "--json").records[0]["cid"]
     assert run("export", cid, "-o", "tree.car").code == 0
@@ -354,7 +357,12 @@ def test_explain_and_stats(run: Run) -> None:
     record = run("explain", HELLO, "--json").records[0]
     assert [tier["tier"] for tier in record["tiers"]] == ["ram", "ssd", "vault"]
     assert record["tiers"][-1]["holds"] is True
-    assert record["answers"] in ("ssd", "vault")
+    assert record["answers"] == "vault"
+    assert [(tier["holds"], tier["blocks"]) for tier in record["tiers"][:2]] == [(False, 0), (False, 0)]
+    run("cat", HELLO)
+    record = run("explain", HELLO, "--json").records[0]
+    assert record["answers"] == "ssd"  # the memory went with the process
+    assert [(tier["holds"], tier["blocks"]) for tier in record["tiers"][:2]] == [(False, 0), (True, 1)]
     record = run("stats", "--json").records[0]
     assert [tier["tier"] for tier in record["tiers"]] == ["ram", "ssd", "vault"]
     assert record["roots"] == 1

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ziggurat.content.cid import DAG_PB, RAW, Cid
 from ziggurat.content.importer import Leaf
-from ziggurat.content.layout import Layout, Piece, children_of
+from ziggurat.content.layout import Layout, Piece, Want, children_of
 from ziggurat.content.leaves import leaf_block, leaf_payload
 from ziggurat.content.parcel import Parcel
 from ziggurat.content.unixfs import Node, parse_node
@@ -15,8 +15,9 @@ from ziggurat.errors import MalformedContent, UnsupportedContent
 
 __all__ = ["MAX_PATH_DEPTH", "assemble"]
 
-GetBlock: TypeAlias = Callable[[Cid, Cid], bytes]
-"""Gives a proved block: its CID, and the blob that it belongs to."""
+GetBlock: TypeAlias = Callable[[Cid, Cid, Want | None], bytes]
+"""Gives a proved block: its CID, the blob that it belongs to, and where in that file its plain bytes are: a bytes
+store can give a leaf only by its place. None for what has no place."""
 
 MAX_PATH_DEPTH = 256
 """Directories within directories that are followed."""
@@ -70,25 +71,30 @@ class _Assembly:
         return self._linking(root, node, depth)
 
     def _block(self, cid: Cid, root: Cid) -> bytes:
-        return cid.identity if cid.identity is not None else self._get(cid, root)
+        return cid.identity if cid.identity is not None else self._get(cid, root, None)
 
     # -- files ------------------------------------------------------------------------------------
 
     def _file(self, root: Cid, top: Node) -> Parcel:
         if not top.links:
             odd = {} if leaf_block(root, top.data) is not None else {root: top.block}
-            return Parcel(root, "file", len(top.data), odd, data=top.data, tsize=len(top.block))
+            whole = (Leaf(0, len(top.data), root), top.data)
+            return Parcel(
+                root, "file", len(top.data), odd, top.data, lambda: iter((whole,)), tsize=len(top.block)
+            )
         nodes = {root: top}
-        pending = [top]
+        pending = [(top, 0)]
         while pending:
-            for link in pending.pop().links:
-                cid = link.cid
+            parent, offset = pending.pop()
+            for link, below in zip(parent.links, parent.block_sizes, strict=True):
+                cid, place = link.cid, Want(offset, below, link.cid)
+                offset += below
                 if cid.codec != DAG_PB or cid.identity is not None or cid in nodes:
                     continue
-                node = parse_node(self._get(cid, root))
+                node = parse_node(self._get(cid, root, place))
                 if node.links:
                     nodes[cid] = node
-                    pending.append(node)
+                    pending.append((node, place.offset))
                 elif leaf_block(cid, node.data) is None:
                     nodes[cid] = node  # it would not encode again from its bytes, so it is kept as it is
         layout = Layout(root, nodes, complete=True)
@@ -104,7 +110,7 @@ class _Assembly:
                     # An inlined or odd leaf; its CID does not matter, only that it is no leaf of the source.
                     yield Leaf(item.offset, len(item.data), root), bytes(item.data)
                     continue
-                data = leaf_payload(item.cid, self._get(item.cid, root))
+                data = leaf_payload(item.cid, self._get(item.cid, root, item))
                 if item.size is not None and len(data) != item.size:
                     raise MalformedContent(
                         f"the leaf {item.cid} has {len(data)} bytes, its parent says {item.size}", cid=root
@@ -119,7 +125,7 @@ class _Assembly:
         while pending:
             for cid in _shards(pending.pop()):
                 if cid not in nodes:
-                    node = nodes[cid] = parse_node(self._get(cid, root))
+                    node = nodes[cid] = parse_node(self._get(cid, root, None))
                     pending.append(node)
         linked = tuple(dict.fromkeys(cid for _, cid in children_of(nodes, root)))
         links = tuple(cid for cid in linked if cid.identity is None)

@@ -113,6 +113,16 @@ def assemble_stack(
     fetcher = Fetcher(places, caches, flights, layouts, repair, failures, hashers, askers)
     reader = Reader(caches, flights, fetcher, layouts, hashers, ahead)
     paths = Paths(reader)
+    # What only looks must not warm the caches that it reports on.
+    looking, apart = CacheStack(caches.caches, failures, admits=False), Flights()
+    looker = Reader(
+        looking,
+        apart,
+        Fetcher(places, looking, apart, layouts, repair, failures, hashers, askers),
+        layouts,
+        hashers,
+        ahead,
+    )
     lock = StoreLock(path / "copies.lock") if catalog is not None else None
     writer = Writer(places, catalog, lock, failures, min_copies, askers)
     keeper = Keeper(places, catalog, lock) if catalog is not None and lock is not None else None
@@ -144,7 +154,7 @@ def assemble_stack(
         writer=writer,
         trees=TreeWriter(writer, askers),
         keeper=keeper,
-        inspector=Inspector(places, caches, catalog, reader, paths, solo),
+        inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo),
         solo=solo,
         pools=(hashers, askers, ahead),
     )

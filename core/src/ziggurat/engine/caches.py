@@ -112,10 +112,12 @@ class CacheStack:
     Args:
         caches: Hottest first.
         failures: Where failures are noted: a cache never fails a read.
+        admits: False to look without changing what is cached.
     """
 
-    def __init__(self, caches: Sequence[BlockCache], failures: Failures) -> None:
+    def __init__(self, caches: Sequence[BlockCache], failures: Failures, *, admits: bool = True) -> None:
         self.caches = tuple(caches)
+        self._admitting = self.caches if admits else ()
         self._failures = failures
         self._largest = max((cache.capacity for cache in caches), default=0)
 
@@ -156,7 +158,7 @@ class CacheStack:
                 )
                 self._discard(cache, key)
                 continue
-            for hotter in self.caches[:position]:
+            for hotter in self._admitting[:position]:
                 hotter.admit(key, block)
             return block
         return None
@@ -169,5 +171,5 @@ class CacheStack:
 
     def admit(self, key: str, block: bytes) -> None:
         """Give a proved block from a store to every cache."""
-        for cache in self.caches:
+        for cache in self._admitting:
             cache.admit(key, block)

@@ -11,6 +11,7 @@ from typing import BinaryIO, TypeAlias, cast
 
 from ziggurat.content import Cid, read_car
 from ziggurat.content.assemble import assemble
+from ziggurat.content.layout import Want
 from ziggurat.content.parcel import Parcel
 from ziggurat.errors import ContentMismatch, MalformedContent
 
@@ -82,8 +83,8 @@ class CarBlocks:
             if self._progress is not None:
                 self._progress(len(piece))
 
-    def get(self, cid: Cid, root: Cid) -> bytes:
-        """A block of the CAR.
+    def get(self, cid: Cid, root: Cid, _place: Want | None = None) -> bytes:
+        """A block of the CAR, wherever in its blob it stands.
 
         Raises:
             MalformedContent: The CAR lacks it.

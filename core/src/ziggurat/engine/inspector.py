@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ziggurat.catalog import Catalog
 from ziggurat.content import Cid, Node, as_key
+from ziggurat.content.layout import Want
 from ziggurat.engine.blocks import block_keys
 from ziggurat.engine.caches import BlockCache, CacheStack
 from ziggurat.engine.paths import Paths, type_of
@@ -243,8 +244,8 @@ class Inspector:
         """A closure in a dag store: every block of every blob beneath its root."""
         from ziggurat.content.assemble import assemble
 
-        def get(block: Cid, root: Cid) -> bytes:
-            data = reader.raw_block(block, root)
+        def get(block: Cid, root: Cid, place: Want | None) -> bytes:
+            data = reader.raw_block(block, root, place)
             if progress is not None:
                 progress(len(data))
             return data

@@ -108,19 +108,20 @@ class Reader:
         _, top = self.open(root, 0, 0)
         return _file(root, top).size if isinstance(top, Node) else len(top)
 
-    def block(self, cid: Cid, root: Cid | None = None) -> Value:
+    def block(self, cid: Cid, root: Cid | None = None, place: Want | None = None) -> Value:
         """One proved block: a node, or the plain bytes of a leaf.
 
         Args:
             cid: The block.
             root: The blob that it belongs to, the block itself when it is a blob of its own.
+            place: Where in that file its plain bytes are; needed for a leaf of several.
         """
         session = Session(self._layouts.of(root or cid))
         if (node := session.layout.nodes.get(cid)) is not None:
             return node
         if cid.identity is not None:
             return value_of(session, cid, cid.identity)
-        return self.resolve(session, [Want(0, None, cid)])[cid]
+        return self.resolve(session, [place or Want(0, None, cid)])[cid]
 
     def nodes(self, root: Cid) -> Layout:
         """All nodes of a file: its complete layout, read from wherever they are."""
@@ -138,14 +139,15 @@ class Reader:
         layout.complete = True
         return layout
 
-    def raw_block(self, cid: Cid, root: Cid) -> bytes:
+    def raw_block(self, cid: Cid, root: Cid, place: Want | None = None) -> bytes:
         """One proved block, encoded as its CID names it.
 
         Args:
             cid: The block.
             root: The blob that it belongs to.
+            place: Where in that file its plain bytes are; needed for a leaf of several.
         """
-        value = self.block(cid, root)
+        value = self.block(cid, root, place)
         if isinstance(value, Node):
             return value.block
         if cid.identity is not None:
