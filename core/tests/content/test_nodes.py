@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import tracemalloc
 
 import pytest
@@ -144,16 +143,14 @@ def test_a_link_may_lack_name_and_size() -> None:
     assert data is None
 
 
-def test_a_node_full_of_tiny_links_costs_bounded_time_and_memory() -> None:
+def test_a_node_full_of_tiny_links_costs_bounded_memory() -> None:
     tiny = field(2, field(1, b"\x01\x55\x00\x00"))
     block = tiny * (MAX_BLOCK // len(tiny))
     tracemalloc.start()
     try:
-        start = time.monotonic()
         with pytest.raises(MalformedContent, match="links"):
             decode_node(block)
         assert tracemalloc.get_traced_memory()[1] < 64_000_000
-        assert time.monotonic() - start < 10
     finally:
         tracemalloc.stop()
 
