@@ -81,7 +81,7 @@ def test_any_call_can_fail_before_or_after_its_work(op, effect):
         (Fault("get", "wrong", at=3), lambda data: data[:3] + bytes([data[3] ^ 1]) + data[4:]),
         (Fault("get", "wrong", at=-1), lambda data: data[:-1] + bytes([data[-1] ^ 1])),
     ],
-    ids=str,
+    ids=["cut at 7", "cut by one", "one too many", "a wrong byte", "a wrong last byte"],
 )
 def test_what_is_read_can_be_spoilt(fault, change, data):
     plugin, hooks = faulty(fault, data=data)

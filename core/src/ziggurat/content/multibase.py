@@ -111,6 +111,8 @@ def _base36(data: bytes) -> str:
 def _decode_base36(text: str) -> bytes:
     if not text:
         return b""
+    if not (text.isascii() and text.isalnum()):
+        raise ValueError("not base36")  # `int` takes signs, blanks and underscores
     value = int(text, 36)
     zeros = len(text) - len(text.lstrip("0"))
     return bytes(zeros) + value.to_bytes((value.bit_length() + 7) // 8, "big")
