@@ -195,6 +195,25 @@ def test_a_block_that_the_medium_lost_is_put_anew(catalog):
     assert cache.usage("ssd") == Usage(10, 1)
 
 
+def test_what_another_owner_fills_or_evicts_is_left_to_it(tmp_path, check_residency):
+    with Catalog.open(tmp_path) as first, Catalog.open(tmp_path) as second:
+        first.cache.adopt("ssd", [("dying", 10)], 0.0)
+        assert first.cache.condemn("ssd", ["dying"]) == ["dying"]
+        mine = first.cache.begin_admit("ssd", [("filling", 10)], 100, RANK, 1.0)
+        assert first.cache.finish_admit(mine, (), 1.0) == (("filling", 10),)
+        wanted = [("filling", 10), ("dying", 10), ("new", 95)]
+        theirs = second.cache.begin_admit("ssd", wanted, 100, RANK, 9999.0)
+        assert (theirs.wanted, theirs.victims) == ((("new", 95),), ())
+        assert second.cache.finish_admit(theirs, (), 9999.0) == ()  # no room while both count
+        assert second.cache.condemn("ssd", ["filling", "dying"]) == []
+        assert second.cache.drop("ssd", ["filling", "dying"]) == 0
+        second.cache.settle("ssd", ["filling"], ["filling"])
+        assert second.cache.resident("ssd", ["filling", "dying"]) == {}
+        first.cache.settle("ssd", ["filling"])
+        assert first.cache.drop("ssd", ["dying"]) == 10
+        assert check_residency(tmp_path, "ssd", settled=True) == {"filling": 10}
+
+
 def test_a_policy_that_raises_changes_nothing(catalog, check_residency):
     def broken(rows, now):
         raise ZeroDivisionError
