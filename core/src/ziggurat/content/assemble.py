@@ -16,8 +16,8 @@ from ziggurat.errors import MalformedContent, UnsupportedContent
 __all__ = ["MAX_PATH_DEPTH", "assemble"]
 
 GetBlock: TypeAlias = Callable[[Cid, Cid, Want | None], bytes]
-"""Gives a proved block: its CID, the blob that it belongs to, and where in that file its plain bytes are (a bytes
-store can give a leaf only by its place), None for what has no place."""
+"""Gives a proved block: its CID, the blob that it belongs to, and where in that file its plain bytes are (a
+bytes store can give a leaf only by its place), None for what has no place."""
 
 MAX_PATH_DEPTH = 256
 """Directories within directories that are followed."""
