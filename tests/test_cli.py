@@ -302,6 +302,41 @@ def test_a_flipped_bit_is_caught(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_verify_reads_every_place_of_a_block_that_stands_twice(run: Run, tmp_path: Path) -> None:
+    data = b"ab" * 1_500_000  # the first two leaves are equal
+    cid = run("put", "-", "--json", stdin=data).records[0]["cid"]
+    (path,) = (
+        path
+        for path in (tmp_path / "one" / "vault").rglob("*")
+        if path.is_file() and path.stat().st_size == len(data)
+    )
+    for place in (10, 1_400_000):
+        path.chmod(0o600)
+        path.write_bytes(data[:place] + b"x" + data[place + 1 :])
+        assert run("verify", cid).code == 6
+    path.write_bytes(data)
+    assert run("verify").code == 0
+
+
+def test_what_is_made_good_is_logged_and_no_error(run: Run, tmp_path: Path) -> None:
+    """Outside pytest, where nobody but us handles the log."""
+    data = b"ab" * 1_500_000
+    cid = process("put", "-", input=data).stdout.decode().split()[0]
+    flip(tmp_path / "one" / "vault")
+    result = process("cat", cid)
+    assert (result.returncode, result.stdout, result.stderr) == (0, data, b"")
+    process("evict", cid, "--tier", "ssd")
+    assert b"wrong bytes" in process("-v", "cat", cid).stderr
+
+
+def test_a_tier_that_is_not_there_cannot_be_verified(run: Run, tmp_path: Path) -> None:
+    run("put", "-", stdin=b"hello world")
+    (tmp_path / "one" / "vault").rename(tmp_path / "elsewhere")
+    result = run("verify", "--json")
+    assert result.code == 5
+    assert all(record["known"] is False for record in result.records)
+
+
 def test_a_missing_medium_is_not_an_empty_one(run: Run, tmp_path: Path) -> None:
     run("put", "-", stdin=b"hello world")
     (tmp_path / "one" / "ssd").rename(tmp_path / "elsewhere-ssd")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -95,6 +96,8 @@ def main(argv: Sequence[str] | None = None, *, session: Session | None = None) -
         click.echo("error: windows is not supported yet; use linux, macos or wsl", err=True)
         return Exit.FAILED
     _prepare_streams()
+    # Without a handler Python prints warnings by itself, and stderr is for errors; -v shows the log.
+    logging.getLogger("ziggurat").addHandler(logging.NullHandler())
     code = _run(args, session)
     return int(_flush(session, code))
 

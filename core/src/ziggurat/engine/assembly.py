@@ -54,7 +54,7 @@ class Stack:
     trees: TreeWriter
     keeper: Keeper | None
     inspector: Inspector
-    solo: Callable[[StoreTier], Reader]
+    solo: Callable[[StoreTier, Failures], Reader]
     pools: tuple[ThreadPoolExecutor, ...]
 
     @property
@@ -128,14 +128,14 @@ def assemble_stack(
     writer = Writer(places, catalog, lock, failures, min_copies, askers)
     keeper = Keeper(places, catalog, lock) if catalog is not None and lock is not None else None
 
-    def solo(tier: StoreTier) -> Reader:
+    def solo(tier: StoreTier, wrongs: Failures) -> Reader:
         """A reader of one tier alone: no caches, no repair, nothing shared."""
         only = Places([tier], None)
         bare, own, trees = CacheStack([], failures), Flights(), Layouts()
         return Reader(
             bare,
             own,
-            Fetcher(only, bare, own, trees, None, Failures(), hashers, askers),
+            Fetcher(only, bare, own, trees, None, wrongs, hashers, askers),
             trees,
             hashers,
             ahead,

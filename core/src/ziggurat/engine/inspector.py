@@ -9,6 +9,7 @@ from ziggurat.content import Cid, Node, as_key
 from ziggurat.content.layout import Want
 from ziggurat.engine.blocks import block_keys, first_key
 from ziggurat.engine.caches import BlockCache, CacheStack
+from ziggurat.engine.events import Failures
 from ziggurat.engine.paths import Paths, type_of
 from ziggurat.engine.places import Places
 from ziggurat.engine.reader import Reader
@@ -30,7 +31,7 @@ class Inspector:
         catalog: What is where, None for a stack without stores.
         reader: Reads through the whole stack.
         paths: Reads directories.
-        solo: Makes a reader that asks one tier alone and repairs nothing.
+        solo: Makes a reader that asks one tier alone and repairs nothing, and where it notes failures.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Inspector:
         catalog: Catalog | None,
         reader: Reader,
         paths: Paths,
-        solo: Callable[[StoreTier], Reader],
+        solo: Callable[[StoreTier, Failures], Reader],
     ) -> None:
         self._places, self._caches, self._catalog = places, caches, catalog
         self._reader, self._paths, self._solo = reader, paths, solo
@@ -221,17 +222,23 @@ class Inspector:
 
     def _prove(self, cid: Cid, tier: StoreTier, progress: Progress | None) -> Finding:
         proved = 0
-        reader = self._solo(tier)
+        # A block that stands twice in a blob is read at both places, and either satisfies a reader: what was
+        # wrong at the other is only noted.
+        wrongs = Failures()
+        reader = self._solo(tier, wrongs)
         try:
             if tier.is_dag:
-                return self._prove_dag(cid, tier, reader, progress)
-            value = reader.block(cid)
-            if isinstance(value, Node) and not value.is_file:
-                return Finding(cid, tier.name, 0, ok=True)
-            for piece in reader.stream(cid, 0, None)[1]:
-                proved += len(piece)
-                if progress is not None:
-                    progress(len(piece))
+                proved = self._prove_dag(cid, reader, progress)
+            else:
+                value = reader.block(cid)
+                if not isinstance(value, Node) or value.is_file:
+                    for piece in reader.stream(cid, 0, None)[1]:
+                        proved += len(piece)
+                        if progress is not None:
+                            progress(len(piece))
+            for failure in wrongs:
+                if isinstance(failure, CorruptBlob):
+                    raise failure
         except BlobNotFound:
             return Finding(cid, tier.name, proved, ok=False, problem="it is not there")
         except StoreUnavailable as error:
@@ -239,11 +246,12 @@ class Inspector:
             why = "; ".join(map(str, error.failures)) or str(error)
             return Finding(cid, tier.name, proved, ok=False, problem=why, known=wrong)
         except ZigguratError as error:
-            return Finding(cid, tier.name, proved, ok=False, problem=str(error))
+            known = isinstance(error, CorruptBlob) or not isinstance(error, TierError)
+            return Finding(cid, tier.name, proved, ok=False, problem=str(error), known=known)
         return Finding(cid, tier.name, proved, ok=True)
 
-    def _prove_dag(self, cid: Cid, tier: StoreTier, reader: Reader, progress: Progress | None) -> Finding:
-        """A closure in a dag store: every block of every blob beneath its root."""
+    def _prove_dag(self, cid: Cid, reader: Reader, progress: Progress | None) -> int:
+        """Prove a closure in a dag store, every block of every blob beneath its root; gives its bytes."""
         from ziggurat.content.assemble import assemble
 
         def get(block: Cid, root: Cid, place: Want | None) -> bytes:
@@ -255,7 +263,7 @@ class Inspector:
         parcel = assemble(cid, get)
         for _ in parcel.dag().pairs():
             pass
-        return Finding(cid, tier.name, parcel.size, ok=True)
+        return parcel.size
 
     # -- tiers ------------------------------------------------------------------------------------
 

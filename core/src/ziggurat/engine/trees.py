@@ -10,6 +10,7 @@ from ziggurat.catalog import CopyRow
 from ziggurat.content import Cid
 from ziggurat.content.assemble import assemble
 from ziggurat.content.parcel import Parcel
+from ziggurat.engine.events import Failures
 from ziggurat.engine.reader import Reader
 from ziggurat.engine.records import Receipt
 from ziggurat.engine.writer import Placement, Writer
@@ -92,13 +93,13 @@ class TreeWriter:
             self._writer.keep(root, done, edges=edges_of(closure), carried=carried, make_root=make_root)
         return receipt_of(root, done)
 
-    def adopt(self, cid: Cid, tier: StoreTier, solo: Callable[[StoreTier], Reader]) -> Receipt:
+    def adopt(self, cid: Cid, tier: StoreTier, solo: Callable[[StoreTier, Failures], Reader]) -> Receipt:
         """Record as a root what a store keeps already, after proving all of it on that store alone.
 
         Raises:
             BlobNotFound, StoreUnavailable: The store does not keep all of it.
         """
-        reader = solo(tier)
+        reader = solo(tier, Failures())
         root = assemble(cid, reader.raw_block)
         closure = closure_of(root)
         done, carried = Placement(), list[CopyRow]()
