@@ -79,6 +79,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir()
     for name in [name for name in os.environ if name.startswith(("XDG_", "ZIGGURAT_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("PIP_BUILD_CONSTRAINT", raising=False)  # pip refuses it without build isolation
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(site))

@@ -46,7 +46,7 @@ def pip(*arguments: str | Path) -> None:
         [sys.executable, "-m", "pip", "-q", *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"},
+        env={name: value for name, value in os.environ.items() if not name.endswith("_CONSTRAINT")},
     )
     assert done.returncode == 0, done.stderr
 

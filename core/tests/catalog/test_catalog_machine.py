@@ -86,7 +86,7 @@ class CatalogMachine(RuleBasedStateMachine):
             self.copies[key, medium, under] = made[-1]
         self.edges |= set(edges)
         self.info |= info
-        self.catalog.record_put(row, made, edges=iter(edges), info=info)
+        self.catalog.record_put([] if row is None else [row], made, edges=iter(edges), info=info)
 
     @rule(key=keys, medium=media)
     def forget_copy(self, key, medium):

@@ -46,7 +46,7 @@ def test_processes_that_open_at_once_agree(tmp_path):
     script = (
         "import sys; from pathlib import Path; from ziggurat.catalog import *\n"
         "with Catalog.open(Path(sys.argv[1])) as c:\n"
-        "    for n in range(20): c.record_put(None, [CopyRow(f'{sys.argv[2]}-{n}', 'medium', 3)])\n"
+        "    for n in range(20): c.record_put((), [CopyRow(f'{sys.argv[2]}-{n}', 'medium', 3)])\n"
         "    print(c.id)"
     )
     started = [
@@ -71,7 +71,7 @@ def test_threads_share_it(catalog):
         try:
             for step in range(30):
                 key = f"key-{number}-{step}"
-                catalog.record_put(RootRow(key, key, 1), [CopyRow(key, "medium", 5)])
+                catalog.record_put([RootRow(key, key, 1)], [CopyRow(key, "medium", 5)])
                 assert catalog.copies(key) == [CopyRow(key, "medium", 5)]
         except BaseException as error:  # noqa: BLE001 - shown by the test
             problems.append(error)
@@ -158,7 +158,7 @@ def test_a_newer_catalog_is_refused_by_both_versions(tmp_path):
 
 def open_older(tmp_path):
     with Catalog.open(tmp_path) as catalog:
-        catalog.record_put(RootRow("key", "cid", 3), [CopyRow("key", "medium", 3)])
+        catalog.record_put([RootRow("key", "cid", 3)], [CopyRow("key", "medium", 3)])
     return Database(tmp_path / "catalog.db", durable=True)
 
 
@@ -282,10 +282,10 @@ def test_errors_of_others_pass_the_boundary(tmp_path):
 
 
 def test_a_failed_record_changes_nothing(catalog):
-    catalog.record_put(None, [CopyRow("key", "medium", 5)])
+    catalog.record_put((), [CopyRow("key", "medium", 5)])
     with pytest.raises(StoreError):
         catalog.record_put(
-            RootRow("key", "cid", 3), [CopyRow("other", "medium", 7), CopyRow("bad", "medium", -1)]
+            [RootRow("key", "cid", 3)], [CopyRow("other", "medium", 7), CopyRow("bad", "medium", -1)]
         )
     assert catalog.usage("medium") == Usage(5, 1)
     assert catalog.root("key") is None
@@ -294,11 +294,11 @@ def test_a_failed_record_changes_nothing(catalog):
 
 def test_media_are_remembered_by_identity(catalog):
     catalog.see_medium("uuid-1", "ssd")
-    catalog.record_put(None, [CopyRow("key", "uuid-1", 4)])
+    catalog.record_put((), [CopyRow("key", "uuid-1", 4)])
     catalog.see_medium("uuid-1", "renamed")
     (medium,) = catalog.mediums()
     assert (medium.identity, medium.tier, medium.used, medium.entries) == ("uuid-1", "renamed", 4, 1)
-    catalog.record_put(None, [CopyRow("key", "uuid-2", 6)])
+    catalog.record_put((), [CopyRow("key", "uuid-2", 6)])
     catalog.see_medium("uuid-1", "renamed")
     assert [row.identity for row in catalog.mediums()] == ["uuid-1", "uuid-2"]
 

@@ -66,7 +66,7 @@ def test_the_note_stands_while_in_use_and_goes_with_the_last_user(tmp_path):
 
 def test_after_a_power_cut_caches_are_unknown_until_listed_anew(tmp_path):
     with Catalog.open(tmp_path) as catalog:
-        catalog.record_put(None, [CopyRow("key", "disk", 7)])
+        catalog.record_put((), [CopyRow("key", "disk", 7)])
         catalog.cache.adopt("ssd", [("a", 3)], 1.0)
         assert catalog.reservations.reserve("disk", 10, 100)
     set_note(tmp_path, "an-earlier-boot")
@@ -245,17 +245,17 @@ def test_a_policy_that_invents_rows_takes_nothing_of_others(catalog, check_resid
 
 def test_reservations_add_up_to_the_capacity(catalog):
     book = catalog.reservations
-    catalog.record_put(None, [CopyRow("key", "disk", 40)])
+    catalog.record_put((), [CopyRow("key", "disk", 40)])
     first = book.reserve("disk", 50, 100)
     assert first is not None
     assert book.reserve("disk", 11, 100) is None
     assert book.reserve("disk", 101, 100) is None
     assert book.reserve("other", 100, 100) is not None
     second = book.reserve("disk", 10, 100)
-    catalog.record_put(None, [CopyRow("next", "disk", 50)], reservations=[first, second])
+    catalog.record_put((), [CopyRow("next", "disk", 50)], reservations=[first, second])
     assert book.reserved("disk") == 0
     assert catalog.usage("disk").used == 90
-    catalog.record_put(None, [CopyRow("next", "disk", 20)])
+    catalog.record_put((), [CopyRow("next", "disk", 20)])
     assert book.reserve("disk", 40, 100) is not None
     assert book.reserve("disk", 1, 100) is None
     assert book.reserve("disk", 10**12, None).id == 0
@@ -264,7 +264,7 @@ def test_reservations_add_up_to_the_capacity(catalog):
 def test_a_failed_record_keeps_its_reservation(catalog):
     reservation = catalog.reservations.reserve("disk", 50, 100)
     with pytest.raises(StoreError):
-        catalog.record_put(None, [CopyRow("bad", "disk", -1)], reservations=[reservation])
+        catalog.record_put((), [CopyRow("bad", "disk", -1)], reservations=[reservation])
     assert catalog.reservations.reserved("disk") == 50
     catalog.reservations.release([reservation])
     catalog.reservations.release([reservation])
@@ -307,7 +307,7 @@ def test_several_processes_never_reserve_too_much(tmp_path):
         "    for n in range(300):\n"
         "        r = c.reservations.reserve('disk', 7, 1000)\n"
         "        if r is None: break\n"
-        "        c.record_put(None, [CopyRow(f'{sys.argv[2]}-{n}', 'disk', 7)], reservations=[r]); got += 1\n"
+        "        c.record_put((), [CopyRow(f'{sys.argv[2]}-{n}', 'disk', 7)], reservations=[r]); got += 1\n"
         "    print(got)"
     )
     started = [

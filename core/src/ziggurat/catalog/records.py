@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from ziggurat.content.parcel import BlobType
+
 __all__ = [
     "Admission",
     "CacheRow",
@@ -33,7 +35,7 @@ class RootRow:
     key: str
     cid: str
     size: int
-    type: str = "file"
+    type: BlobType = "file"
     encoding: str | None = None
     created: float = 0.0
 

@@ -16,10 +16,11 @@ from ziggurat.content.leaves import leaf_block
 from ziggurat.content.unixfs import parse_node
 from ziggurat.errors import ContentMismatch, MalformedContent
 
-__all__ = ["Parcel", "ParcelType", "Source"]
+__all__ = ["BlobType", "Parcel", "Source"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-ParcelType = Literal["file", "directory", "symlink", "block"]
+BlobType = Literal["file", "directory", "symlink", "block"]
+"""What a blob is; a block is one whose codec or structure is none of the others."""
 Source: TypeAlias = Callable[[], Iterator[tuple[Leaf, Buffer]]]
 """Starts a pass over a file: each leaf (also an inlined one) with its plain bytes, in order, proved."""
 
@@ -42,7 +43,7 @@ class Parcel:
     """
 
     cid: Cid
-    type: ParcelType
+    type: BlobType
     size: int
     nodes: Mapping[Cid, bytes] = field(factory=dict)
     data: bytes | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterator
 
 __all__ = ["Failures"]
 
@@ -22,7 +23,7 @@ class Failures:
         self._kept.append(error)
         _log.warning("%s", error)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # an iterator over a snapshot
+    def __iter__(self) -> Iterator[Exception]:
         return iter(tuple(self._kept))
 
     def __len__(self) -> int:

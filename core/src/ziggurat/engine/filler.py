@@ -30,6 +30,10 @@ class PersistentCache:
         ranker: Orders the rows that the catalog sampled.
         filler: The thread that puts blocks.
         failures: Where failures are noted.
+
+    Attributes:
+        waiting: Blocks in the filler's queue; it alone changes them.
+        waiting_bytes: Their bytes.
     """
 
     def __init__(
@@ -39,15 +43,15 @@ class PersistentCache:
         self._catalog, self._rows, self._ranker = catalog, catalog.cache, ranker
         self._filler, self._failures = filler, failures
         self._medium: str | None = None
-        self._waiting: dict[str, bytes] = {}
-        self._waiting_bytes = 0
+        self.waiting: dict[str, bytes] = {}
+        self.waiting_bytes = 0
         self._touched: deque[str] = deque(maxlen=4096)
 
     # -- for readers ------------------------------------------------------------------------------
 
     def lookup(self, key: str) -> tuple[bytes, bool] | None:
         """`BlockCache.lookup`; a block that waits to be filled is a hit."""
-        waiting = self._waiting.get(key)
+        waiting = self.waiting.get(key)
         if waiting is not None:
             return waiting, True
         block = self.tier.get_block(key)
@@ -97,6 +101,7 @@ class PersistentCache:
             if not self._rows.known(found.id):
                 self._rows.adopt(found.id, self.tier.contents(), time.time())
             self._medium = found.id
+            self.fill({})  # what dead processes left, and what no longer fits
         return self._medium
 
     def flush(self) -> None:
@@ -156,13 +161,13 @@ class Filler:
     def offer(self, cache: PersistentCache, key: str, block: bytes) -> None:
         """Queue a block, unless it waits already or the queue is full."""
         with self._changed:
-            if self._closing or key in cache._waiting:  # noqa: SLF001 - cache and filler share the queue
+            if self._closing or key in cache.waiting:
                 return
-            if cache._waiting_bytes + len(block) > _QUEUE_BYTES:  # noqa: SLF001
+            if cache.waiting_bytes + len(block) > _QUEUE_BYTES:
                 self.dropped += 1
                 return
-            cache._waiting[key] = block  # noqa: SLF001
-            cache._waiting_bytes += len(block)  # noqa: SLF001
+            cache.waiting[key] = block
+            cache.waiting_bytes += len(block)
             self._queue.append((cache, key))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="ziggurat-fill", daemon=True)
@@ -185,7 +190,7 @@ class Filler:
                 self._busy = True
             by_cache: dict[PersistentCache, dict[str, bytes]] = {}
             for cache, key in batch:
-                by_cache.setdefault(cache, {})[key] = cache._waiting[key]  # noqa: SLF001
+                by_cache.setdefault(cache, {})[key] = cache.waiting[key]
             for cache, blocks in by_cache.items():
                 try:
                     cache.fill(blocks)
@@ -194,8 +199,8 @@ class Filler:
                 finally:
                     with self._changed:
                         for key, block in blocks.items():
-                            del cache._waiting[key]  # noqa: SLF001
-                            cache._waiting_bytes -= len(block)  # noqa: SLF001
+                            del cache.waiting[key]
+                            cache.waiting_bytes -= len(block)
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()

@@ -14,19 +14,20 @@ class Flight:
     Attributes:
         block: The proved block, once it landed and somebody waited for it.
         error: Why it did not land.
+        landed: Set when it ended; made when somebody joins, for most flights have one reader.
     """
 
-    __slots__ = ("_landed", "block", "error")
+    __slots__ = ("block", "error", "landed")
 
     def __init__(self) -> None:
-        self._landed: threading.Event | None = None
+        self.landed: threading.Event | None = None
         self.block: bytes | None = None
         self.error: BaseException | None = None
 
     def wait(self) -> None:
         """Return when the flight has landed or failed; only for one that was joined."""
-        if self._landed is not None:
-            self._landed.wait()
+        if self.landed is not None:
+            self.landed.wait()
 
 
 class Flights:
@@ -49,8 +50,8 @@ class Flights:
             if flight is None:
                 flight = self._open[key] = Flight()
                 return flight, True
-            if flight._landed is None:  # noqa: SLF001 - made late: most flights have one reader
-                flight._landed = threading.Event()  # noqa: SLF001
+            if flight.landed is None:
+                flight.landed = threading.Event()
             return flight, False
 
     def land(self, key: str, flight: Flight, block: Callable[[], bytes]) -> None:
@@ -77,4 +78,4 @@ class Flights:
             if self._open.get(key) is flight:
                 del self._open[key]
             self.landings += 1
-            return flight._landed  # noqa: SLF001 - the two classes are one mechanism
+            return flight.landed

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from attrs import frozen
 
 from ziggurat.backend import Info
 from ziggurat.content import Cid
+from ziggurat.content.parcel import BlobType
 
 __all__ = [
     "BlobStat",
@@ -26,8 +25,6 @@ __all__ = [
     "StackStats",
     "TierStats",
 ]
-
-BlobType = Literal["file", "directory", "symlink", "block"]
 
 
 @frozen

@@ -30,7 +30,7 @@ class Keeping(Face):
         """Every root of this store."""
         catalog = self._stack().catalog
         for row in catalog.roots() if catalog is not None else ():
-            yield RootInfo(Cid.parse(row.cid), row.size, row.type, row.created)  # type: ignore[arg-type]
+            yield RootInfo(Cid.parse(row.cid), row.size, row.type, row.created)
 
     def pin(self, ref: Ref) -> bool:
         """Keep a blob from `remove`, `evict` and `gc` until it is unpinned.
