@@ -17,7 +17,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs format constraints clean
+.PHONY: help demo test check bench kubo docs format constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,9 @@ check: $(READY) ## the fast inner loop: format, lint, types, layering, and the u
 
 bench: $(READY) ## measure against the neighbours, into docs/reference/benchmarks.md (ARGS="name --quick")
 	$(PY) -m tests.bench $(ARGS)
+
+kubo: ## build Kubo's ipfs once into the user's cache, for the cases that measure against it (needs Go)
+	sh .ci/build-kubo
 
 docs: $(READY) ## build docs/_build/html, with warnings as errors
 	$(PY) -m sphinx -W --keep-going -n -q -b html -d docs/_build/doctrees docs docs/_build/html

@@ -84,9 +84,7 @@ def flip(path: Path, offset: int) -> None:
 def settle(store: Store, cid: Cid, tier: str) -> None:
     """Wait until a cache, which is filled in the background, holds the whole blob."""
     blocks = store.explain(cid).blocks
-    for turn in range(200):
-        if turn % 20 == 19:
-            digest(store, cid)  # a block that found the fill queue full is cached when it is read again
+    for _ in range(200):
         held = {candidate.tier: candidate.blocks for candidate in store.explain(cid).tiers}
         if blocks is not None and (held[tier] or 0) >= blocks:
             return

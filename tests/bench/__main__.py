@@ -43,7 +43,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"no case is called {', '.join(unknown)}; there are {', '.join(cases)}")
 
     rows: list[Row] = []
-    console = Console()
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200  # a log, which nobody reads in eighty columns
     for name in args.names or cases:
         console.print(f"{name} …", highlight=False)
         measured = []

@@ -6,6 +6,7 @@ module is the user's surface; a backend imports `ziggurat.backend`, a plugin's c
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ziggurat.errors import ZigguratError
 
 __all__ = ["Cid", "Info", "Store", "ZigguratError", "errors", "open_store"]
+
+logging.getLogger("ziggurat").addHandler(logging.NullHandler())
 
 _HOMES = {
     "Cid": "ziggurat.content",

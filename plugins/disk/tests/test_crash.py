@@ -125,8 +125,8 @@ def test_killed_at_every_step_of_a_change(
         assert found in ((new,) if done else (old, new))
         seen.add(found)
         assert disk.has(KEY) == (found is not None)
+        assert sum(copy is not None for copy in media(KEY)) == (found is not None), step  # tidied by opening
         assert list(disk.scan()) == ([] if found is None else [KEY])
-        assert sum(copy is not None for copy in media(KEY)) == (found is not None), step
         assert not os.listdir(folder / "tmp")
         disk.close()
         if done:

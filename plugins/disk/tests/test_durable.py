@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ziggurat.backend import Blob
+from ziggurat.errors import TierUnavailable
 from ziggurat_disk import Disk
 
 Make = Callable[..., Disk]
@@ -91,6 +94,29 @@ def test_a_very_large_put_starts_to_sync_early_in_another_thread(make: Make, tra
     assert trace.calls[-3:] == ["fsync aside", f"rename files/di/{KEY}", "fsync files/di"]
 
 
+def test_a_put_that_fails_waits_for_its_early_sync(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the helper would sync whatever file got the same descriptor next."""
+    disk = make()
+    disk.identify(claim=True)
+    begun, synced = threading.Event(), []
+
+    def slow(fd: int) -> None:
+        begun.set()
+        time.sleep(0.1)
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * (20 << 20)
+        assert begun.wait(10)
+        raise ValueError("the source failed")
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    with pytest.raises(ValueError, match="source"):
+        disk.put(KEY, Blob(30 << 20, chunks))
+    assert len(synced) == 1
+    assert "/disk/tmp/" in synced[0]
+
+
 def test_a_cache_syncs_nothing(make: Make, trace: Trace) -> None:
     disk = make(role="cache")
     disk.identify(claim=True)
@@ -125,8 +151,6 @@ def test_the_databases_own_commits(make: Make, role: str, level: int) -> None:
 
 
 def test_a_failing_sync_is_not_a_put(make: Make, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    from ziggurat.errors import TierUnavailable
-
     disk = make()
     disk.put(KEY, b"before")
     real = os.fsync
@@ -143,7 +167,8 @@ def test_a_failing_sync_is_not_a_put(make: Make, monkeypatch: pytest.MonkeyPatch
     assert not os.listdir(folder / "tmp")
     monkeypatch.undo()
     monkeypatch.setattr(os, "fdatasync", fail)
-    with pytest.raises(TierUnavailable, match="Input/output"):
-        disk.put(KEY, b"x" * (40 << 20))
+    for size in (20 << 20, 40 << 20):  # the last of the early syncs, and one before it
+        with pytest.raises(TierUnavailable, match="Input/output"):
+            disk.put(KEY, b"x" * size)
     assert disk.get(KEY, None) == b"before"
     assert not os.listdir(folder / "tmp")

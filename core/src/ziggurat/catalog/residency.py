@@ -385,16 +385,19 @@ def _pick(
 ) -> dict[str, int]:
     """Take the first of each ranked sample until enough bytes go, or nothing is left to take."""
     picked: dict[str, int] = {}
-    idle = 0
+    idle = 0  # rounds without a victim: most rows are under way, or the policy spares them
     while short > 0 and idle < _SAMPLE:
         rows, everything = sample()
-        rows = [row for row in rows if row.key not in spared and row.key not in picked]
-        idle = 0 if rows else idle + 1
-        for row in (choose(rows, now) if rows else ())[: None if everything else _TAKE]:
+        free = {row.key: row for row in rows if row.key not in spared and row.key not in picked}
+        ranked = choose(list(free.values()), now) if free else ()
+        before = len(picked)
+        for row in ranked if everything else ranked[:_TAKE]:
             if short <= 0:
                 break
-            picked[row.key] = row.size
-            short -= row.size
+            if (own := free.pop(row.key, None)) is not None:  # what it invents is nobody's to take
+                picked[own.key] = own.size
+                short -= own.size
+        idle = idle + 1 if len(picked) == before else 0
         if everything:
             break
     return picked

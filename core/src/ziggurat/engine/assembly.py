@@ -48,6 +48,7 @@ class Stack:
     caches: CacheStack
     places: Places
     reader: Reader
+    looker: Reader
     paths: Paths
     writer: Writer
     trees: TreeWriter
@@ -150,6 +151,7 @@ def assemble_stack(
         caches=caches,
         places=places,
         reader=reader,
+        looker=looker,
         paths=paths,
         writer=writer,
         trees=TreeWriter(writer, askers),

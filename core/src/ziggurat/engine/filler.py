@@ -15,7 +15,7 @@ from ziggurat.tiers import CacheTier
 
 __all__ = ["Filler", "PersistentCache"]
 
-_QUEUE_BYTES = 64 << 20
+_QUEUE_BYTES = 128 << 20
 _BATCH = 64
 _PATIENCE = 0.01
 """Seconds between the first block and the batch: the filler stays away from its reader's interpreter lock."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ziggurat.catalog import Catalog
 from ziggurat.content import Cid, Node, as_key
 from ziggurat.content.layout import Want
-from ziggurat.engine.blocks import block_keys
+from ziggurat.engine.blocks import block_keys, first_key
 from ziggurat.engine.caches import BlockCache, CacheStack
 from ziggurat.engine.events import Failures
 from ziggurat.engine.paths import Paths, type_of
@@ -123,9 +123,11 @@ class Inspector:
         try:
             value = self._reader.block(cid)
         except (BlobNotFound, StoreError):
-            return Explanation(cid, None, None, None, self._candidates(cid, []), None, self._accesses(cid))
+            return Explanation(
+                cid, None, None, None, self._candidates(cid, [], cid.cache_key), None, self._accesses(cid)
+            )
         keys = list(block_keys(self._reader, cid))
-        candidates = self._candidates(cid, keys)
+        candidates = self._candidates(cid, keys, first_key(self._reader, cid))
         size = value.size if isinstance(value, Node) and value.is_file else None
         answers = next((one.tier for one in candidates if one.holds), None)
         return Explanation(
@@ -142,28 +144,28 @@ class Inspector:
         known = self._catalog.accesses.of(str(cid.key)) if self._catalog is not None else None
         return known[0] if known is not None else 0
 
-    def _candidates(self, cid: Cid, keys: Sequence[str]) -> tuple[Candidate, ...]:
+    def _candidates(self, cid: Cid, keys: Sequence[str], first: str) -> tuple[Candidate, ...]:
         rows = self._places.rows(cid)
-        found = [self._cache_candidate(cache, keys) for cache in self._caches.caches]
+        found = [self._cache_candidate(cache, keys, first) for cache in self._caches.caches]
         stores = [self._store_candidate(cid, tier, set(rows)) for tier in self._places.stores]
         stores.sort(key=lambda one: one[0])  # a read asks catalogued copies first, file order within each
         found += [candidate for _, candidate in stores]
         found += [self._store_candidate(cid, tier, set())[1] for tier in self._places.sources]
         return tuple(found)
 
-    def _cache_candidate(self, cache: BlockCache, keys: Sequence[str]) -> Candidate:
+    def _cache_candidate(self, cache: BlockCache, keys: Sequence[str], first: str) -> Candidate:
         blocks = size = 0
-        first = False
+        holds = False
         try:
-            for index, key in enumerate(keys):
+            for key in keys:
                 stat = cache.tier.stat_key(key)
                 if stat is not None:
-                    first = first or index == 0
+                    holds = holds or key == first
                     blocks += 1
                     size += stat.stored or stat.size or 0
         except TierError as error:
             return Candidate(cache.tier.name, "cache", None, note=str(error))
-        return Candidate(cache.tier.name, "cache", first, blocks, size)
+        return Candidate(cache.tier.name, "cache", holds, blocks, size)
 
     def _store_candidate(self, cid: Cid, tier: StoreTier, listed: set[str]) -> tuple[int, Candidate]:
         note, order = "", 1

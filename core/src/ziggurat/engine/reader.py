@@ -99,6 +99,10 @@ class Reader:
         pieces = self._pieces(session, _WINDOW_BYTES, _WINDOW_ITEMS, ahead=True)
         return stop - start, (data for _, data in pieces)
 
+    def forget(self, root: Cid) -> None:
+        """Drop what is remembered of a blob's tree."""
+        self._layouts.forget(root)
+
     def size(self, root: Cid) -> int:
         """Plain bytes of a file.
 

@@ -311,7 +311,8 @@ class StoreTier(Tier):
     # -- helpers --------------------------------------------------------------------------------
 
     def corrupt(self, key: str, what: str) -> CorruptBlob:
-        """An error that blames this tier's content."""
+        """An error that blames this tier's content; counted."""
+        self.meter.errors += 1
         return CorruptBlob(what, tier=self.name, op="get", key=key)
 
     def _bytes_form(self, key: str, found: object) -> bytes | Blob:

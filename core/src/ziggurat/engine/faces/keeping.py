@@ -75,7 +75,7 @@ class Keeping(Face):
         for cache in stack.caches.caches:
             if cache.tier.name == tier:
                 stack.filler.drain()
-                return evict_blocks(stack.reader, cid, cache)
+                return evict_blocks(stack.looker, cid, cache)
         store = self._store_tier(tier)
         if stack.keeper is None or store.role == "source":
             raise Unsupported("is a source, from which nothing is evicted", tier=tier, op="evict")
