@@ -233,6 +233,15 @@ def test_a_closed_pipe_ends_quietly(args: tuple[str, ...]) -> None:
         assert process.wait(20) == 141
 
 
+def test_the_log_stays_off_stderr_unless_asked_for() -> None:
+    """Outside pytest, where nobody but us handles the log."""
+    warn = "import logging; logging.getLogger('ziggurat.engine').warning('made good'); raise OSError('no')"
+    with endless("stats", stats=warn) as process:
+        assert process.communicate(timeout=20)[1] == b"closed\nerror: no\n"
+    with endless("-v", "stats", stats=warn) as process:
+        assert b"WARNING ziggurat.engine: made good" in process.communicate(timeout=20)[1]
+
+
 def test_another_broken_pipe_is_told() -> None:
     with endless("stats", stats="raise BrokenPipeError(32, 'Broken pipe')") as process:
         _, err = process.communicate(timeout=20)

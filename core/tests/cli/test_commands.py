@@ -233,6 +233,31 @@ def test_a_failed_export_leaves_nothing(run: Run, store: FakeStore, tmp_path: Pa
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("old.car", b"old")]
 
 
+def test_export_never_takes_the_place_of_another(run: Run, store: FakeStore, tmp_path: Path) -> None:
+    def race(ref: str, target: Any, progress: Any) -> int:
+        (tmp_path / "x.car").write_bytes(b"mine")
+        return int(target.write(b"car bytes"))
+
+    store.answers["export_car"] = race
+    assert run("export", CID, "-o", "x.car").code == 1
+    assert (tmp_path / "x.car").read_bytes() == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.car"]
+
+
+def test_export_without_hard_links(
+    run: Run, store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_link(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    store.answers["export_car"] = export
+    monkeypatch.setattr("os.link", no_link)
+    assert run("export", CID, "-o", "x.car").code == 0
+    assert run("export", CID, "-o", "x.car").code == 1
+    assert run("export", CID, "-o", "nowhere/x.car").code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x.car"]
+
+
 def test_pin_and_unpin(run: Run, store: FakeStore) -> None:
     store.answers |= {"pin": True, "unpin": False, "pins": [A, B]}
     assert run("pin", CID).text == f"pinned  {CID}\n"

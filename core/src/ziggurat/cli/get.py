@@ -172,10 +172,22 @@ def export_command(session: Session, ref: str, output: str, force: bool) -> None
             written = store.export_car(ref, file, progress=progress)
             file.flush()
             os.fsync(file.fileno())
-        if force:
-            aside.replace(target)
-        else:
-            os.link(aside, target)  # unlike a rename, refuses what appeared meanwhile
+        _reveal(aside, target, force=force)
     finally:
         aside.unlink(missing_ok=True)
     session.record(f"{printable(output)}  {size_text(written)}", path=output, bytes=written, ref=ref)
+
+
+def _reveal(aside: Path, target: Path, *, force: bool) -> None:
+    """Give a finished file its name; without `force` never in the place of another."""
+    if not force:
+        try:
+            os.link(aside, target)  # unlike a rename, it refuses what appeared meanwhile
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if os.path.lexists(target):
+                raise
+        else:
+            return
+    aside.replace(target)

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
 
-from ziggurat.content import DAG_PB, Cid, Node, leaf_block
+from ziggurat.content import DAG_PB, Cid, Node, directory_entries, leaf_block
 from ziggurat.content.layout import Cursor, Layout, Piece, Want
 from ziggurat.engine.caches import CacheStack
 from ziggurat.engine.fetch import Fetcher, node_value, value_of
@@ -128,18 +128,17 @@ class Reader:
         return self.resolve(session, [place or Want(0, None, cid)])[cid]
 
     def nodes(self, root: Cid) -> Layout:
-        """All nodes of a file: its complete layout, read from wherever they are."""
+        """All nodes of a file or directory: its complete layout, read from wherever they are."""
         session, top = self.open(root)
         layout = session.layout
         if layout.complete or not isinstance(top, Node):
             layout.complete = True
             return layout
-        pending = [top]
-        while pending:
-            links = [link.cid for node in pending for link in node.links if link.cid.codec == DAG_PB]
-            wants = [Want(0, None, cid) for cid in dict.fromkeys(links) if cid.identity is None]
-            found = self.resolve(session, wants) if wants else {}
-            pending = [value for value in found.values() if isinstance(value, Node)]
+        pending = [(top, Want(0, None, root))]
+        while pending and not layout.complete:
+            wants = {want.cid: want for node, place in pending for want in _nodes_below(node, place)}
+            found = self.resolve(session, list(wants.values())) if wants else {}
+            pending = [(value, wants[cid]) for cid, value in found.items() if isinstance(value, Node)]
         layout.complete = True
         return layout
 
@@ -330,6 +329,20 @@ def _file(root: Cid, node: Node) -> Node:
     if not node.is_file:
         raise NotAFile(f"{root} is a {node.type or 'node without a file'}; list it with ls", cid=root)
     return node
+
+
+def _nodes_below(node: Node, place: Want) -> Iterator[Want]:
+    """What a node links to that may be a node of the same blob: of a directory only its shards."""
+    if node.is_file:
+        offset = place.offset
+        for link, size in zip(node.links, node.block_sizes, strict=True):
+            if link.cid.codec == DAG_PB and link.cid.identity is None:
+                yield Want(offset, size, link.cid)
+            offset += size
+    elif node.is_directory:
+        for name, link in directory_entries(node):
+            if name is None and link.cid.identity is None:
+                yield Want(0, None, link.cid)
 
 
 def _bounds(root: Cid, size: int, offset: int, length: int | None) -> tuple[int, int]:
