@@ -70,7 +70,7 @@ def test_a_key_that_processes_replace_is_always_there_and_whole(
 
     with ThreadPoolExecutor(3) as threads:
         reads = [threads.submit(reader) for _ in range(3)]
-        assert all([job.result() for job in reads])
+        assert all(job.result() for job in reads)
     for process in processes:
         assert int(process.communicate("stop\n")[0]) > 0
     assert whole(read(disk.get(KEY, None)))
