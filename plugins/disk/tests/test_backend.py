@@ -151,6 +151,17 @@ def test_content_of_another_size_is_refused_whole(
     assert not os.listdir(folder / "tmp")
 
 
+@pytest.mark.parametrize("size", [10, SMALL])
+def test_content_without_end_is_not_read_to_its_end(make: Make, size: int) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(10):
+            yield b"x" * SMALL
+        raise AssertionError("read on")
+
+    with pytest.raises(ContentMismatch):
+        make(small=SMALL).put(KEY, Blob(size, chunks))
+
+
 class OddError(Exception):
     pass
 

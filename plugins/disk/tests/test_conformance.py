@@ -14,6 +14,7 @@ class TestDisk(BackendConformance):
         def unmount(medium: Path) -> None:
             medium.rename(medium.with_name("elsewhere"))
 
-        return Subject(
-            backend, lambda medium: DiskOptions(path=medium, small=small), role=role, break_medium=unmount
-        )
+        def options(medium: Path) -> DiskOptions:
+            return DiskOptions(path=medium, small=small, min_free=0)
+
+        return Subject(backend, options, role=role, break_medium=unmount)

@@ -62,7 +62,7 @@ def test_killed_in_the_middle_of_puts(make: Make, child: Child, read: Read, fold
         assert kept <= set(disk.scan())
         assert not os.listdir(folder / "tmp")
         disk.close()
-    assert len(kept) > 20
+    assert kept
 
 
 CROSS = """

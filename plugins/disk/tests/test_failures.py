@@ -342,6 +342,16 @@ def test_any_flipped_bit_in_the_database_is_an_answer_or_a_tier_error(make: Make
         again.close()
 
 
+def test_a_key_in_the_database_that_is_no_text(make: Make, folder: Path) -> None:
+    disk = make()
+    disk.put("bafkey1", b"x" * 3000)
+    disk.close()
+    path = folder / "small.db"
+    path.write_bytes(path.read_bytes().replace(b"bafkey1", b"baf\xff\xfey1"))
+    with pytest.raises(TierUnavailable, match="damaged"):
+        list(make().scan())
+
+
 def test_another_process_that_holds_the_database(make: Make, folder: Path) -> None:
     disk = make()
     disk.put(KEY, b"x")

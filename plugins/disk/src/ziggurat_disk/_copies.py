@@ -124,11 +124,13 @@ class Copies:
             if told := self._errors.tell(error):  # spelled out: this is the path that every small read takes
                 raise told from error
             raise
-        if data is None:
-            with self._errors:
-                found = self._files.read(key, byte_range)
-                return self._look_again(partial(self._read, key, byte_range)) if found is None else found
-        return data if byte_range is None else self._cut(key, data, byte_range)
+        if type(data) is bytes:
+            return data if byte_range is None else self._cut(key, data, byte_range)
+        if data is not None:
+            raise self._errors.damaged()
+        with self._errors:
+            found = self._files.read(key, byte_range)
+            return self._look_again(partial(self._read, key, byte_range)) if found is None else found
 
     def size(self, key: str) -> int | None:
         """Bytes of a copy, None if there is none."""
@@ -191,8 +193,11 @@ class Copies:
         with self._errors:
             moves, last = self._moves(), ""
             while page := self._db.execute(_KEYS, (last,)).fetchall():
-                last = page[-1][0]
-                yield from (key for (key,) in page)
+                for (key,) in page:
+                    if not isinstance(key, str) or key <= last:  # out of order, it might never end
+                        raise self._errors.damaged()
+                    yield key
+                    last = key
             for key in self._files.scan():
                 if self._db.execute(_SIZE, (key,)).get is None:
                     yield key
@@ -239,7 +244,7 @@ class Copies:
     def _moves(self) -> int:
         count: int | None = self._db.execute(_MOVES).get
         if count is None:
-            raise TierUnavailable(f"{_database(self._folder)} is damaged: restore it, or empty the folder")
+            raise self._errors.damaged()
         return count
 
     def _look_again(self, look: Callable[[], T]) -> T:

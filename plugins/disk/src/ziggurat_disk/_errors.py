@@ -52,6 +52,8 @@ class Translated:
             return self._system(error)
         if type(error) is RuntimeError:  # a Database that is closed, or was opened before a fork
             return TierUnavailable(f"{error}; open the store again")
+        if isinstance(error, UnicodeDecodeError):  # a key or a message in a database that is no text
+            return self.damaged()
         return self._sqlite(error)
 
     def _system(self, error: OSError) -> TierError:
@@ -93,6 +95,13 @@ class Translated:
         ):
             return TierUnavailable(f"{what}: it was closed; open the store again")
         return TierUnavailable(f"{what}: check the disk and the system's log")
+
+    def damaged(self, what: str = "not what was written") -> TierUnavailable:
+        """The error for a database that cannot be what this backend left."""
+        path = f"{self._folder}/small.db"
+        return TierUnavailable(
+            f"{path}: {what}: it is damaged; restore it, or empty the folder if it is a cache"
+        )
 
     def _full(self, what: str) -> TierFull:
         return TierFull(f"no room in {self._folder} ({what}): free space there, or lower the tier's capacity")
