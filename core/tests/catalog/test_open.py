@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
 
 
 def test_a_locked_catalog_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(sqlite, "_BUSY_MS", 20)
+    monkeypatch.setattr(sqlite, "_PATIENCE", 0.02)
     with Catalog.open(tmp_path) as catalog:
         other = apsw.Connection(str(tmp_path / "catalog.db"))
         other.execute("BEGIN IMMEDIATE")
