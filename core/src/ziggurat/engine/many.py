@@ -31,9 +31,7 @@ class PutMany:
         pool: Threads that hash, and that put several parcels at once.
     """
 
-    def __init__(
-        self, writer: Writer, profile: Profile, spool: Callable[[], Path], pool: Executor
-    ) -> None:
+    def __init__(self, writer: Writer, profile: Profile, spool: Callable[[], Path], pool: Executor) -> None:
         self._writer, self._profile, self._spool, self._pool = writer, profile, spool, pool
 
     def put(self, sources: Iterable[PutSource]) -> Iterator[Receipt | Exception]:
@@ -70,11 +68,16 @@ class PutMany:
         parcels = list({item.cid: item for item in batch if isinstance(item, Parcel)}.values())
         answers: dict[object, Placement | Exception] = {}
         if parcels:
-            with self._writer.adding():
-                placed = self._writer.place_many(parcels)
-                answers = dict(
-                    zip((parcel.cid for parcel in parcels), self._writer.acknowledge_many(parcels, placed), strict=True)
-                )
+            try:
+                with self._writer.adding():
+                    placed = self._writer.place_many(parcels)
+                    found = self._writer.acknowledge_many(parcels, placed)
+                answers = dict(zip((parcel.cid for parcel in parcels), found, strict=True))
+            except (
+                ZigguratError,
+                OSError,
+            ) as error:  # no rows were written: nothing was acknowledged
+                answers = dict.fromkeys((parcel.cid for parcel in parcels), error)
         for item in batch:
             if isinstance(item, Exception):
                 yield item

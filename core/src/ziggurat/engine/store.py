@@ -7,9 +7,12 @@ import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, cast
+
+from attrs import evolve
 
 from ziggurat.backend import Info
 from ziggurat.catalog import Catalog
@@ -21,7 +24,9 @@ from ziggurat.content.tree import walk_directory
 from ziggurat.engine.assembly import Stack, assemble_stack
 from ziggurat.engine.blocks import evict_blocks
 from ziggurat.engine.caches import VolatileCache
+from ziggurat.engine.cars import CarBlocks, CarSource, export_car
 from ziggurat.engine.files import BlobFile
+from ziggurat.engine.keeper import Keeper
 from ziggurat.engine.many import PutMany
 from ziggurat.engine.paths import Ref, Saver
 from ziggurat.engine.records import (
@@ -38,10 +43,9 @@ from ziggurat.engine.records import (
     StackStats,
 )
 from ziggurat.engine.session import Buffer
-from ziggurat.engine.cars import CarBlocks, CarSource, export_car
 from ziggurat.engine.sources import PutSource, parcel_of, parcel_of_tree
 from ziggurat.engine.trees import receipt_of
-from ziggurat.errors import BlobNotFound, ConfigError, NotDurable, StoreError, Unsupported, ZigguratError
+from ziggurat.errors import BlobNotFound, ConfigError, NotDurable, StoreError, ZigguratError
 from ziggurat.plugin.registry import Registry
 from ziggurat.tiers import CacheTier, StoreTier, make_tier
 
@@ -88,12 +92,17 @@ class Store:
     """
 
     def __init__(self, config: StackConfig) -> None:
-        catalog = _catalog_for(config.path, [(tier.role, tier.type.capabilities.volatile) for tier in config.tiers])
+        catalog = _catalog_for(
+            config.path, [(tier.role, tier.type.capabilities.volatile) for tier in config.tiers]
+        )
+        tiers: list[CacheTier | StoreTier] = []
         try:
-            tiers = [
-                make_tier(tier, catalog=catalog.id if catalog is not None else "", spool=config.path / "spool")
-                for tier in config.tiers
-            ]
+            for tier in config.tiers:
+                tiers.append(
+                    make_tier(
+                        tier, catalog=catalog.id if catalog is not None else "", spool=config.path / "spool"
+                    )
+                )
             self._start(
                 assemble_stack(
                     tiers,
@@ -104,6 +113,9 @@ class Store:
                 )
             )
         except BaseException:
+            for made in tiers:
+                with suppress(ZigguratError):
+                    made.close()
             if catalog is not None:
                 catalog.close()
             raise
@@ -163,14 +175,15 @@ class Store:
 
     def close(self) -> None:
         """Fill what waits for the caches, and release everything; harmless when repeated."""
-        if self._unusable:
-            return
         stack = self._parts
-        self._note_accesses()
-        self._retire("this store is closed; open it again")
+        with stack.closing:
+            if self._unusable:
+                return
+            self._note_accesses()
+            self._retire("this store is closed; open it again")
         stack.filler.close()
         for pool in stack.pools:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=True)  # what was begun ends; it is refused to begin more
         for cache in stack.caches.caches:
             flush = getattr(cache, "flush", None)
             if flush is not None:
@@ -242,7 +255,12 @@ class Store:
         return BlobFile.buffered(stack.reader, cid)
 
     def save(
-        self, ref: Ref, path: str | os.PathLike[str], *, overwrite: bool = False, progress: Progress | None = None
+        self,
+        ref: Ref,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
     ) -> Saved:
         """Write a file, or a directory with all beneath it, to the local file system.
 
@@ -302,7 +320,12 @@ class Store:
         expected = Cid.parse(expect) if isinstance(expect, str) else expect
         with (
             parcel_of(
-                source, stack.profile, expect=expected, spool=stack.spool, pool=stack.hashers, progress=progress
+                source,
+                stack.profile,
+                expect=expected,
+                spool=stack.spool,
+                pool=stack.hashers,
+                progress=progress,
             ) as parcel,
             stack.writer.adding(),
         ):
@@ -409,12 +432,13 @@ class Store:
         """
         stack = self._writable()
         cid = stack.paths.resolve(ref)
-        if not stack.inspector.has(cid):
-            raise BlobNotFound(f"{cid} is on no store of this stack; put or copy it first", cid=cid)
-        catalog = _need(stack.catalog)
-        if catalog.pinned(str(cid.key)):
-            return False
-        catalog.pin(str(cid.key))
+        catalog, key = _need(stack.catalog), str(cid.key)
+        with stack.writer.adding():  # so that no collection comes between the look and the pin
+            if catalog.pinned(key):
+                return False
+            if not stack.inspector.has(cid, sources=False):
+                raise BlobNotFound(f"{cid} is on no store of this stack; put or copy it first", cid=cid)
+            catalog.pin(key)
         return True
 
     def unpin(self, ref: Ref) -> bool:
@@ -443,9 +467,7 @@ class Store:
                 stack.filler.drain()
                 return evict_blocks(stack.reader, cid, cache)
         store = self._store_tier(tier)
-        if stack.keeper is None or store.role == "source":
-            raise Unsupported("is a source, from which nothing is evicted", tier=tier, op="evict")
-        return stack.keeper.evict(cid, store)
+        return _need_keeper(stack).evict(cid, store)
 
     def remove(self, ref: Ref) -> Removal:
         """Drop a root; `gc` then frees what no other root reaches.
@@ -500,7 +522,9 @@ class Store:
         """What every tier did since the store was opened, and what it holds."""
         stack = self._stack()
         self._note_accesses()
-        return stack.inspector.stats(stack.filler.dropped)
+        found = stack.inspector.stats(stack.filler.dropped)
+        order = [tier.name for tier in stack.tiers]
+        return evolve(found, tiers=tuple(sorted(found.tiers, key=lambda one: order.index(one.tier))))
 
     def failures(self) -> tuple[Exception, ...]:
         """The last failures that another tier made good, oldest first."""
@@ -529,15 +553,17 @@ class Store:
     def _writable(self) -> Stack:
         stack = self._stack()
         if stack.catalog is None or not stack.places.stores:
-            raise NotDurable("this stack has no store tier, so nothing can be kept; add one to its configuration")
+            raise NotDurable(
+                "this stack has no store tier, so nothing can be kept; add one to its configuration"
+            )
         return stack
 
     def _store_tier(self, name: str) -> StoreTier:
         tiers = self._stack().tiers
         for tier in tiers:
-            if tier.name == name and isinstance(tier, StoreTier):
+            if tier.name == name and isinstance(tier, StoreTier) and tier.role == "store":
                 return tier
-        known = ", ".join(tier.name for tier in tiers if isinstance(tier, StoreTier))
+        known = ", ".join(tier.name for tier in tiers if tier.role == "store")
         raise ConfigError(f"there is no store tier {name!r}; this stack has {known or 'none'}")
 
 
@@ -564,6 +590,12 @@ def _need(catalog: Catalog | None) -> Catalog:
     if catalog is None:  # pragma: no cover - _writable looked
         raise NotDurable("this stack has no catalog")
     return catalog
+
+
+def _need_keeper(stack: Stack) -> Keeper:
+    if stack.keeper is None:  # pragma: no cover - a stack with a store tier has one
+        raise NotDurable("this stack has no catalog")
+    return stack.keeper
 
 
 def _cid(ref: Cid | str) -> Cid:

@@ -95,7 +95,9 @@ class Tier:
             return self._watch_blob(key, found)
         if isinstance(found, Dag):
             return self._watch_dag(key, found)
-        raise self._fault("get", key, f"gave a {type(found).__name__}; a get gives bytes, a Blob, a Dag or None")
+        raise self._fault(
+            "get", key, f"gave a {type(found).__name__}; a get gives bytes, a Blob, a Dag or None"
+        )
 
     def put(self, key: str, content: Content, info: Info | None = None) -> Stat:
         """`BackendSpec.put`; an error of the content's own source passes unchanged and blames no tier."""
@@ -119,6 +121,8 @@ class Tier:
             if source.error is None:  # pragma: no cover - the wrapper is raised only when it is set
                 raise
             raise source.error from None
+        if source.error is not None:  # the backend took a broken source for a whole one
+            raise source.error
         if not isinstance(stat, Stat):
             raise self._fault("put", key, f"gave a {type(stat).__name__}; a put gives a Stat")
         if stat.note is not None and len(stat.note) > 1024:
@@ -246,6 +250,7 @@ class _Source:
             )
 
     def _watched(self, start: Callable[[], Iterator[T]]) -> Iterator[T]:
+        self.error = None  # a backend may begin again after a failure of its own
         try:
             yield from start()
         except Exception as error:
