@@ -155,12 +155,10 @@ class TreeWriter:
             found = run_all(self._pool, put, children[first : first + _ROWS])
             placements = [placed for placed in found if isinstance(placed, Placement)]
             self._writer.record((), placements)
-            for error in (
-                *(one for one in found if isinstance(one, Exception)),
-                *(p.error for p in placements),
-            ):
-                if error is not None:
-                    raise error
+            errors = [one for one in found if isinstance(one, Exception)]
+            errors += [placed.error for placed in placements if placed.error is not None]
+            if errors:
+                raise errors[0]
             failures = [failure for placed in placements for failure in placed.failures]
             if failures:
                 done.failures.append(failures[0])

@@ -118,7 +118,7 @@ class Writer:
         return done
 
     def place_many(self, parcels: Sequence[Parcel]) -> list[Placement]:
-        """Make the copies that several small puts need, together where a tier can; nothing is recorded yet."""
+        """Make the copies of several small puts, together where a tier can; nothing is recorded yet."""
         placements = [Placement() for _ in parcels]
         for tier in self.targets:
             short = [
@@ -190,7 +190,7 @@ class Writer:
             raise Unsupported("is only read, never written", tier=tier.name, op="put")
         if not tier.writable:
             raise TierDenied(
-                "is public, and what is published cannot be taken back; write publish = true there to allow it",
+                "is public, and what is published cannot be taken back; allow it with publish = true",
                 tier=tier.name,
                 op="put",
             )
@@ -312,7 +312,7 @@ class Writer:
         carried: Sequence[CopyRow] = (),
         make_root: bool,
     ) -> None:
-        """Record copies that were made or found outside a put, and their root where nothing else keeps them."""
+        """Record copies made or found outside a put, and their root where nothing else keeps them."""
         self.record([_root_row(parcel)] if make_root else (), [done], edges, carried=carried)
         self._places.present(parcel.cid)
 
