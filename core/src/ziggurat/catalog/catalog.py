@@ -375,18 +375,19 @@ class Catalog:
         with self._guard:
             return graph.would_free(self._db.execute, key)
 
-    def stranded(self, key: str, medium: str) -> list[str]:
+    def stranded(self, key: str, medium: str, gone: Iterable[str] = ()) -> list[str]:
         """Blobs that are kept and would lose their last copy if a medium gave up a closure.
 
         Args:
             key: Plain key of the closure's root.
             medium: Identity of the medium.
+            gone: Keys that the medium has given up already, or would have.
         """
         number = self._medium(medium)
         if number is None:
             return []
         with self._guard:
-            return graph.stranded(self._db.execute, key, number)
+            return graph.stranded(self._db.execute, key, number, gone)
 
     # --- the two ways to the database
 

@@ -6,7 +6,10 @@ Each is one statement, so it sees one state of the catalog (`stranded`: one for 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ziggurat.catalog.records import CopyRow, Freed
+from ziggurat.catalog.sql import listed
 from ziggurat.sqlite import Execute
 
 __all__ = ["children", "parents", "protects", "reachable", "stranded", "unreachable_copies", "would_free"]
@@ -81,12 +84,20 @@ def would_free(execute: Execute, root: str) -> Freed:
     return Freed(blobs, size)
 
 
-def stranded(execute: Execute, key: str, medium: int) -> list[str]:
-    """Protected blobs whose last copy is the one that this closure carries."""
+def stranded(execute: Execute, key: str, medium: int, gone: Iterable[str] = ()) -> list[str]:
+    """Protected blobs whose last copy is the one that this closure carries.
+
+    Args:
+        execute: Reads the catalog.
+        key: Plain key of the closure's root.
+        medium: Number of the medium.
+        gone: Keys that the medium has given up, or would have.
+    """
     rows = execute(
         "SELECT key FROM copies AS c WHERE under = ?1 AND medium = ?2 AND NOT EXISTS ("
-        "  SELECT 1 FROM copies AS o WHERE o.key = c.key AND NOT (o.medium = ?2 AND o.under = ?1)) "
+        "  SELECT 1 FROM copies AS o WHERE o.key = c.key AND NOT (o.medium = ?2 AND (o.under = ?1 "
+        "    OR iif(o.under = '', o.key, o.under) IN (SELECT value FROM json_each(?3))))) "
         "ORDER BY key",
-        (key, medium),
+        (key, medium, listed(gone)),
     ).fetchall()
     return [child for (child,) in rows if protects(execute, child)]

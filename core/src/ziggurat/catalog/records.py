@@ -88,11 +88,13 @@ class Reservation:
         id: Its row, 0 where the medium has no limit and nothing was recorded.
         medium: Identity of the medium.
         size: Bytes.
+        key: Plain key of the blob, "" when there is none.
     """
 
     id: int
     medium: str
     size: int
+    key: str = ""
 
 
 @frozen

@@ -1,8 +1,11 @@
-"""Room on a medium, reserved before a put across processes.
+"""Room on a medium, reserved before a put across processes; and the memory of puts that never ended.
 
 A reservation lives in the volatile part, the bytes in use in the catalog proper. Who reserves holds the
 volatile part's write lock, sums the reservations and then reads `used`. A put commits its rows first and
 releases afterwards, so a put is counted once or twice, never not at all.
+
+A reservation that names its key outlives its process: what the put left on the medium is unknown, so the
+room counts until somebody has looked (`unsettled`), recorded what is there, and released it.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from ziggurat.catalog.sql import Connection
 from ziggurat.catalog.volatile import Volatile
 
 __all__ = ["Reservations"]
+
+_INSERT = "INSERT INTO reservations (medium, bytes, key, owner) VALUES (?, ?, ?, ?) RETURNING id"
 
 
 class Reservations:
@@ -27,13 +32,14 @@ class Reservations:
     def __init__(self, volatile: Volatile, used: Callable[[str], int]) -> None:
         self._volatile, self._used = volatile, used
 
-    def reserve(self, medium: str, size: int, capacity: int | None) -> Reservation | None:
+    def reserve(self, medium: str, size: int, capacity: int | None, key: str = "") -> Reservation | None:
         """Reserve room for a put.
 
         Args:
             medium: Identity of the medium.
             size: Bytes, nodes included.
             capacity: Bytes that the medium may hold, None for no limit.
+            key: Plain key of the blob: remembered until it is released, even if this process dies.
 
         Returns:
             The reservation, or None if used, reserved and wanted bytes exceed the capacity.
@@ -42,7 +48,7 @@ class Reservations:
             StoreError: The catalog cannot be used.
         """
         if capacity is None:
-            return Reservation(0, medium, size)
+            return self.note(medium, [(key, size)])[0] if key else Reservation(0, medium, size)
 
         owner = self._volatile.owner()
 
@@ -52,17 +58,35 @@ class Reservations:
             ).fetchall()
             if self._used(medium) + reserved + size > capacity:
                 return None
-            ((made,),) = connection.execute(
-                "INSERT INTO reservations (medium, bytes, owner) VALUES (?, ?, ?) RETURNING id",
-                (medium, size, owner),
-            ).fetchall()
-            return Reservation(made, medium, size)
+            ((made,),) = connection.execute(_INSERT, (medium, size, key, owner)).fetchall()
+            return Reservation(made, medium, size, key)
 
         made = self._volatile.write(work)
         if made is None and size <= capacity:
             self._volatile.reap(force=True)
             made = self._volatile.write(work)
         return made
+
+    def note(self, medium: str, puts: Iterable[tuple[str, int]]) -> list[Reservation]:
+        """Note puts that are about to begin on a medium without a limit.
+
+        Args:
+            medium: Identity of the medium.
+            puts: Plain key and bytes of each.
+
+        Raises:
+            StoreError: The catalog cannot be used.
+        """
+        owner, puts = self._volatile.owner(), list(puts)
+
+        def work(connection: Connection) -> list[Reservation]:
+            made = []
+            for key, size in puts:
+                ((row,),) = connection.execute(_INSERT, (medium, size, key, owner)).fetchall()
+                made.append(Reservation(row, medium, size, key))
+            return made
+
+        return self._volatile.write(work)
 
     def release(self, reservations: Iterable[Reservation]) -> None:
         """Give reserved room back; harmless when repeated.
@@ -73,14 +97,45 @@ class Reservations:
         Raises:
             StoreError: The catalog cannot be used.
         """
+        self._each("DELETE FROM reservations WHERE id = ?", reservations)
+
+    def abandon(self, reservations: Iterable[Reservation]) -> None:
+        """Leave it to others to look for what failed puts left on their medium.
+
+        Args:
+            reservations: What `reserve` returned.
+
+        Raises:
+            StoreError: The catalog cannot be used.
+        """
+        self._each("UPDATE reservations SET owner = 0 WHERE id = ?", reservations)
+
+    def _each(self, statement: str, reservations: Iterable[Reservation]) -> None:
         ids = [(reservation.id,) for reservation in reservations if reservation.id]
         if ids:
-            self._volatile.write(
-                lambda connection: connection.executemany("DELETE FROM reservations WHERE id = ?", ids)
-            )
+            self._volatile.write(lambda connection: connection.executemany(statement, ids))
+
+    def unsettled(self, medium: str, *, alone: bool = False) -> list[Reservation]:
+        """Puts that ended nobody knows how.
+
+        Args:
+            medium: Identity of the medium.
+            alone: No put is under way anywhere, so whatever is noted has ended.
+
+        Raises:
+            StoreError: The catalog cannot be used.
+        """
+        self._volatile.reap(force=True)
+        with self._volatile.guard:
+            found = self._volatile.execute(
+                "SELECT id, medium, bytes, key FROM reservations "
+                "WHERE medium = ? AND key <> '' AND (owner = 0 OR ?) ORDER BY id",
+                (medium, alone),
+            ).fetchall()
+        return [Reservation(*row) for row in found]
 
     def reserved(self, medium: str) -> int:
-        """Bytes that puts under way have reserved on a medium."""
+        """Bytes that puts under way have reserved on a medium, and those that nobody has settled yet."""
         with self._volatile.guard:
             ((reserved,),) = self._volatile.execute(
                 "SELECT coalesce(sum(bytes), 0) FROM reservations WHERE medium = ?", (medium,)

@@ -74,7 +74,7 @@ MIGRATIONS: tuple[str, ...] = (_FIRST,)
 SLOT_BITS = 40
 """Bits of the slot in an id of `residency`; above them stands the cache."""
 
-VOLATILE_VERSION = 1
+VOLATILE_VERSION = 2
 """Another version of the volatile part is discarded: nothing in it is worth a migration."""
 
 VOLATILE = """
@@ -84,7 +84,8 @@ CREATE TABLE reservations (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   medium TEXT NOT NULL,
   bytes INTEGER NOT NULL,
-  owner INTEGER NOT NULL
+  key TEXT NOT NULL,                -- what is being put, '' if nothing is left to look for
+  owner INTEGER NOT NULL            -- whose put it is, 0: ended, and nobody has looked what it left
 ) STRICT;
 
 CREATE TABLE caches (

@@ -231,5 +231,7 @@ def _forget_owners(connection: Connection, owners: list[int]) -> None:
     for owner in owners:
         # whether the bytes of these rows exist is unknown: they count until somebody has evicted them
         connection.execute("UPDATE residency SET owner = 0, dying = 1 WHERE owner = ?", (owner,))
-        connection.execute("DELETE FROM reservations WHERE owner = ?", (owner,))
+        connection.execute("DELETE FROM reservations WHERE owner = ? AND key = ''", (owner,))
+        # what the put of a key left on its medium is unknown too: it counts until somebody has looked
+        connection.execute("UPDATE reservations SET owner = 0 WHERE owner = ?", (owner,))
         connection.execute("DELETE FROM owners WHERE id = ?", (owner,))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from attrs import define
+from attrs import define, field
 
 from ziggurat.catalog import Catalog
 from ziggurat.content import Profile
@@ -21,6 +21,7 @@ from ziggurat.engine.keeper import Keeper
 from ziggurat.engine.locks import StoreLock
 from ziggurat.engine.paths import Paths
 from ziggurat.engine.places import Places
+from ziggurat.engine.pools import Pool
 from ziggurat.engine.reader import Reader
 from ziggurat.engine.repair import Repair
 from ziggurat.engine.session import Layouts
@@ -55,10 +56,11 @@ class Stack:
     keeper: Keeper | None
     inspector: Inspector
     solo: Callable[[StoreTier, Failures], Reader]
-    pools: tuple[ThreadPoolExecutor, ...]
+    pools: tuple[Pool, ...]
+    closing: threading.Lock = field(factory=threading.Lock)
 
     @property
-    def hashers(self) -> ThreadPoolExecutor:
+    def hashers(self) -> Pool:
         """Threads that read, hash and prove."""
         return self.pools[0]
 
@@ -71,6 +73,16 @@ class Stack:
         if self.catalog is None:
             raise NotDurable("this stack keeps nothing: it has no store tier")
         return self.catalog
+
+    def require_keeper(self) -> Keeper:
+        """What gives copies up, in a stack that keeps something.
+
+        Raises:
+            NotDurable: The stack keeps nothing.
+        """
+        if self.keeper is None:
+            raise NotDurable("this stack keeps nothing: it has no store tier")
+        return self.keeper
 
     def spool(self) -> Path:
         """The folder for temporary files, made when it is needed."""
@@ -102,9 +114,10 @@ def assemble_stack(
     failures, flights, layouts = Failures(), Flights(), Layouts()
     filler = Filler(failures)
     workers = max(2, os.cpu_count() or 2)
-    hashers = ThreadPoolExecutor(workers, "ziggurat-hash")
-    askers = ThreadPoolExecutor(_ASKERS, "ziggurat-ask")
-    ahead = ThreadPoolExecutor(_ASKERS, "ziggurat-ahead")
+    hashers = Pool(workers, "ziggurat-hash")
+    askers = Pool(_ASKERS, "ziggurat-ask")
+    ahead = Pool(_ASKERS, "ziggurat-ahead")
+    putters = Pool(_ASKERS, "ziggurat-put")  # its own: what a put reads may itself ask other tiers
     caches = CacheStack(
         [_cache(tier, catalog, filler, failures) for tier in tiers if isinstance(tier, CacheTier)], failures
     )
@@ -125,8 +138,10 @@ def assemble_stack(
         ahead,
     )
     lock = StoreLock(path / "copies.lock") if catalog is not None else None
-    writer = Writer(places, catalog, lock, failures, min_copies, askers)
-    keeper = Keeper(places, catalog, lock) if catalog is not None and lock is not None else None
+    writer = Writer(places, catalog, lock, failures, min_copies, putters)
+    keeper = None
+    if catalog is not None and lock is not None and writer.intents is not None:
+        keeper = Keeper(places, catalog, lock, writer.intents)
 
     def solo(tier: StoreTier, wrongs: Failures) -> Reader:
         """A reader of one tier alone: no caches, no repair, nothing shared."""
@@ -154,11 +169,11 @@ def assemble_stack(
         looker=looker,
         paths=paths,
         writer=writer,
-        trees=TreeWriter(writer, askers),
+        trees=TreeWriter(writer, putters),
         keeper=keeper,
         inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo),
         solo=solo,
-        pools=(hashers, askers, ahead),
+        pools=(hashers, putters, askers, ahead),
     )
 
 

@@ -93,6 +93,11 @@ class PersistentCache:
             if found is None:
                 raise TierUnavailable("its medium gave no identity", tier=self.tier.name, op="identify")
             others = [catalog for catalog in found.catalogs if catalog != self._catalog.id]
+            if any(row.identity == found.id for row in self._catalog.mediums()):
+                raise ConfigError(
+                    f"tier {self.tier.name!r}: a store tier keeps copies on this medium, and a cache would "
+                    "evict them; give it another path in [tier.options]"
+                )
             if others:
                 raise ConfigError(
                     f"tier {self.tier.name!r}: another store uses this cache already, and two would break "
@@ -100,9 +105,18 @@ class PersistentCache:
                 )
             if not self._rows.known(found.id):
                 self._rows.adopt(found.id, self.tier.contents(), time.time())
+            self._tidy(found.id)
             self._medium = found.id
             self.fill({})  # what dead processes left, and what no longer fits
         return self._medium
+
+    def _tidy(self, medium: str) -> None:
+        """Evict what dead processes left half done, and what a smaller capacity leaves no room for."""
+        now = time.time()
+        admission = self._rows.begin_admit(medium, (), self.capacity, self._ranker.rank, now)
+        if admission.victims:
+            gone = [victim for victim in admission.victims if self._attempt(self.tier.evict_block, victim)]
+            self._rows.finish_admit(admission, gone, now)
 
     def flush(self) -> None:
         """Tell the catalog which blocks were used."""
@@ -194,7 +208,7 @@ class Filler:
             for cache, blocks in by_cache.items():
                 try:
                     cache.fill(blocks)
-                except ZigguratError as error:
+                except Exception as error:  # noqa: BLE001 - the thread serves every cache, and must live on
                     self._failures.note(error)
                 finally:
                     with self._changed:

@@ -48,8 +48,12 @@ class Inspector:
 
     # -- one blob ---------------------------------------------------------------------------------
 
-    def has(self, cid: Cid) -> bool:
+    def has(self, cid: Cid, *, sources: bool = True) -> bool:
         """True at the first store or source that keeps the blob; caches are not asked.
+
+        Args:
+            cid: The blob.
+            sources: Ask sources too.
 
         Raises:
             StoreUnavailable: No tier said yes, and some could not tell.
@@ -57,14 +61,18 @@ class Inspector:
         if cid.identity is not None:
             return True
         failures: list[Exception] = []
-        for tier in (*self._places.stores, *self._places.sources):
+        rows = self._places.rows(cid)
+        for tier in (*self._places.stores, *(self._places.sources if sources else ())):
             try:
                 if tier.role == "store":
-                    self._places.medium(tier)
+                    medium = self._places.medium(tier)
+                    if not tier.config.probe and medium not in rows:
+                        continue
                 if tier.has(cid) or self._carried(cid, tier):
                     return True
             except TierError as error:
                 failures.append(error)
+        failures = failures or self._places.elsewhere(cid)
         if failures:
             raise StoreUnavailable(f"cannot tell whether {cid} is kept", failures=failures, cid=cid)
         return False
@@ -196,16 +204,19 @@ class Inspector:
         """
         if self._catalog is None:
             return
+        names = {row.identity: row.tier for row in self._catalog.mediums()}
+        configured = {one.name for one in self._places.stores}
         for key in self._keys(cid):
             blob = as_key(key).cid
             for medium, row in self._places.rows(blob).items():
                 holder = self._places.tier_of(medium)
-                if tier is not None and (holder is None or holder.name != tier):
+                name = names.get(medium, "") if holder is None else holder.name
+                if tier is not None and name != tier:
                     continue
                 if holder is None:
-                    yield Finding(
-                        blob, medium, 0, ok=False, problem="no configured tier is this medium", known=False
-                    )
+                    here = name in configured
+                    problem = "cannot be reached" if here else "no configured tier is this medium"
+                    yield Finding(blob, name if here else medium, 0, ok=False, problem=problem, known=False)
                 elif row.under is None:
                     yield self._prove(blob, holder, progress)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ziggurat.catalog import Catalog, CopyRow
 from ziggurat.content import Cid, as_key
+from ziggurat.engine.intents import Intents
 from ziggurat.engine.locks import StoreLock
 from ziggurat.engine.places import Places
 from ziggurat.engine.records import Collected, Eviction, Removal
@@ -20,10 +21,11 @@ class Keeper:
         places: The store tiers.
         catalog: What is where.
         lock: Held alone while copies are given up.
+        intents: Puts that never ended, which are settled before anything is collected.
     """
 
-    def __init__(self, places: Places, catalog: Catalog, lock: StoreLock) -> None:
-        self._places, self._catalog, self._lock = places, catalog, lock
+    def __init__(self, places: Places, catalog: Catalog, lock: StoreLock, intents: Intents) -> None:
+        self._places, self._catalog, self._lock, self._intents = places, catalog, lock, intents
 
     def remove(self, cid: Cid) -> Removal:
         """Drop a root; its copies stay until `collect`.
@@ -71,6 +73,7 @@ class Keeper:
         """The medium of a tier, if this catalog may give up copies there."""
         medium = tier.refresh_medium()
         if medium is None:
+            self._places.refuse_gone(tier)
             return ""
         if len(medium.catalogs) > 1:
             raise TierDenied(
@@ -140,15 +143,21 @@ class Keeper:
             return Collected(tier.name, refused=str(error))
         if tier.hooks.read_only:
             return Collected(tier.name)
-        blobs = size = 0
         failed: list[str] = []
+        try:
+            self._intents.settle_all(tier, medium)
+        except TierError as error:
+            failed.append(str(error))
+        blobs = size = 0
+        gone: set[str] = set()
         for row in self._catalog.unreachable_copies(medium):
-            stranded = self._catalog.stranded(row.key, medium)
+            stranded = self._catalog.stranded(row.key, medium, gone)
             if stranded:
                 failed.append(f"{row.key} carries the last copy of {stranded[0]}, which is kept")
                 continue
             if not dry_run and not self._give_up(tier, row, medium, failed):
                 continue
+            gone.add(row.key)
             blobs += 1
             size += row.stored
         return Collected(tier.name, blobs, size, failed=tuple(failed))

@@ -15,39 +15,68 @@ __all__ = ["StoreLock"]
 class StoreLock:
     """A shared and an exclusive lock on one file; the system drops them with the process.
 
+    A second file is the turnstile: who wants the lock alone closes it and waits, so that an endless stream of
+    puts cannot keep a collection waiting for ever.
+
     Args:
         path: The lock file; its folder exists.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._turnstile = path, path.with_name(f"{path.name}.turn")
         self._guard = threading.Lock()
         self._handle = -1
         self._sharing = 0
+        self._mine = threading.local()
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Held while copies are added."""
-        with self._guard:
-            if self._sharing == 0:
-                self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                fcntl.flock(self._handle, fcntl.LOCK_SH)
-            self._sharing += 1
+        """Held while copies are added; a thread that holds it may take it again."""
+        depth = getattr(self._mine, "depth", 0)
+        if not depth:
+            with _locked(self._turnstile, fcntl.LOCK_SH), self._guard:
+                if self._sharing == 0:
+                    self._handle = _take(self._path, fcntl.LOCK_SH)
+                self._sharing += 1
+        self._mine.depth = depth + 1
         try:
             yield
         finally:
-            with self._guard:
-                self._sharing -= 1
-                if self._sharing == 0:
-                    os.close(self._handle)
-                    self._handle = -1
+            self._mine.depth = depth
+            if not depth:
+                with self._guard:
+                    self._sharing -= 1
+                    if self._sharing == 0:
+                        handle, self._handle = self._handle, -1
+                        _release(handle)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Held while copies are given up; waits until nobody adds any."""
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with _locked(self._turnstile, fcntl.LOCK_EX), _locked(self._path, fcntl.LOCK_EX):
             yield
-        finally:
-            os.close(handle)
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    handle = _take(path, how)
+    try:
+        yield
+    finally:
+        _release(handle)
+
+
+def _take(path: Path, how: int) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, how)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _release(handle: int) -> None:
+    # Unlocked by hand: a forked child that still has the file open would keep the lock.
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)

@@ -68,15 +68,16 @@ class PutMany:
         parcels = list({item.cid: item for item in batch if isinstance(item, Parcel)}.values())
         answers: dict[object, Placement | Exception] = {}
         if parcels:
-            with self._writer.adding():
-                placed = self._writer.place_many(parcels)
-                answers = dict(
-                    zip(
-                        (parcel.cid for parcel in parcels),
-                        self._writer.acknowledge_many(parcels, placed),
-                        strict=True,
-                    )
-                )
+            try:
+                with self._writer.adding():
+                    placed = self._writer.place_many(parcels)
+                    found = self._writer.acknowledge_many(parcels, placed)
+                answers = dict(zip((parcel.cid for parcel in parcels), found, strict=True))
+            except (
+                ZigguratError,
+                OSError,
+            ) as error:  # no rows were written: nothing was acknowledged
+                answers = dict.fromkeys((parcel.cid for parcel in parcels), error)
         for item in batch:
             if isinstance(item, Exception):
                 yield item

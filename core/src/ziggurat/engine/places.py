@@ -10,7 +10,7 @@ from attrs import frozen
 
 from ziggurat.catalog import Catalog, CopyRow
 from ziggurat.content import Cid
-from ziggurat.errors import TierError, TierUnavailable
+from ziggurat.errors import TierDenied, TierError, TierUnavailable
 from ziggurat.tiers import StoreTier
 
 __all__ = ["Place", "Places"]
@@ -51,6 +51,7 @@ class Places:
             _ABSENT_ENTRIES, _ABSENT_SECONDS
         )
         self._mediums: dict[str, str] = {}
+        self._claimed: set[str] = set()
         # With one store that is always asked, and never wants a note, the catalog cannot change the answer.
         self._consult = len(self.stores) > 1 or any(
             not tier.config.probe or tier.hooks.get_names_note for tier in self.stores
@@ -72,27 +73,55 @@ class Places:
             TierUnavailable: The medium is not there, but the catalog knows copies on it.
         """
         known = self._mediums.get(tier.name)
-        if known is not None and not claim:
+        if known is not None and (not claim or tier.name in self._claimed):
             return known
         found = tier.identify(claim=False)
         if found is None:
-            self._refuse_gone(tier)
+            self.refuse_gone(tier)
             if not claim:
                 return None
+        else:
+            self._refuse_shared(tier, found.id)
         if claim:
-            found = tier.identify(claim=True)
+            # No marker is left on a medium that is only read.
+            found = tier.identify(claim=tier.writable)
             if found is None:
                 raise TierUnavailable(
                     "gave no identity although it was asked to make one", tier=tier.name, op="identify"
                 )
-            if self.catalog is not None and self._mediums.get(tier.name) != found.id:
+            self._refuse_shared(tier, found.id)
+            if self.catalog is not None:
                 self.catalog.see_medium(found.id, tier.name)
+            self._claimed.add(tier.name)
         if found is None:
             return None
         self._mediums[tier.name] = found.id
         return found.id
 
-    def _refuse_gone(self, tier: StoreTier) -> None:
+    def _refuse_shared(self, tier: StoreTier, medium: str) -> None:
+        """Two tiers on one medium would count one copy twice, or evict as cache what they keep as store."""
+        others = [name for name, known in self._mediums.items() if known == medium and name != tier.name]
+        if others:
+            raise TierDenied(
+                f"is on the same medium as tier {others[0]!r}, where a second copy would protect nothing; "
+                "give it a medium of its own in [tier.options]",
+                tier=tier.name,
+                op="identify",
+            )
+        if tier.role == "store" and self.catalog is not None and self.catalog.cache.known(medium):
+            raise TierDenied(
+                "its medium is a cache of this store, which evicts what it holds; give the tier another "
+                "one in [tier.options]",
+                tier=tier.name,
+                op="identify",
+            )
+
+    def refuse_gone(self, tier: StoreTier) -> None:
+        """Refuse a medium that is not there although the catalog knows copies on it.
+
+        Raises:
+            TierUnavailable: It knows some.
+        """
         for row in self.catalog.mediums() if self.catalog is not None else ():
             if row.tier == tier.name and row.entries:
                 raise TierUnavailable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -19,6 +20,7 @@ from ziggurat.engine.faces.base import nothing, quietly
 from ziggurat.engine.faces.keeping import Keeping
 from ziggurat.engine.faces.reading import Reading
 from ziggurat.engine.faces.writing import Writing
+from ziggurat.errors import ZigguratError
 from ziggurat.plugin.registry import Registry
 from ziggurat.tiers import CacheTier, StoreTier, make_tier
 
@@ -65,13 +67,11 @@ class Store(Reading, Writing, Keeping):
         catalog = _catalog_for(
             config.path, [(tier.role, tier.type.capabilities.volatile) for tier in config.tiers]
         )
+        tiers: list[CacheTier | StoreTier] = []
         try:
-            tiers = [
-                make_tier(
-                    tier, catalog=catalog.id if catalog is not None else "", spool=config.path / "spool"
-                )
-                for tier in config.tiers
-            ]
+            owner = catalog.id if catalog is not None else ""
+            # One after the other, so that those which were made are closed when the next one fails.
+            tiers.extend(make_tier(tier, catalog=owner, spool=config.path / "spool") for tier in config.tiers)
             self._start(
                 assemble_stack(
                     tiers,
@@ -82,6 +82,9 @@ class Store(Reading, Writing, Keeping):
                 )
             )
         except BaseException:
+            for made in tiers:
+                with suppress(ZigguratError):
+                    made.close()
             if catalog is not None:
                 catalog.close()
             raise
@@ -133,14 +136,15 @@ class Store(Reading, Writing, Keeping):
 
     def close(self) -> None:
         """Fill what waits for the caches, and release everything; harmless when repeated."""
-        if self._unusable:
-            return
         stack = self._parts
-        self._note_accesses()
-        self._retire("this store is closed; open it again")
+        with stack.closing:
+            if self._unusable:
+                return
+            self._note_accesses()
+            self._retire("this store is closed; open it again")
         stack.filler.close()
         for pool in stack.pools:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=True)  # what was begun ends; it is refused to begin more
         for cache in stack.caches.caches:
             flush = getattr(cache, "flush", None)
             if flush is not None:

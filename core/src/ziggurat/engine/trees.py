@@ -11,6 +11,7 @@ from ziggurat.content import Cid
 from ziggurat.content.assemble import assemble
 from ziggurat.content.parcel import Parcel
 from ziggurat.engine.events import Failures
+from ziggurat.engine.pools import run_all
 from ziggurat.engine.reader import Reader
 from ziggurat.engine.records import Receipt
 from ziggurat.engine.writer import Placement, Writer
@@ -20,7 +21,7 @@ from ziggurat.tiers import StoreTier
 __all__ = ["TreeWriter", "closure_of", "edges_of", "receipt_of"]
 
 _ROWS = 500
-"""Rows that may wait for their commit: a crash leaves at most so many copies that gc does not know."""
+"""Copies that may wait for the commit of their rows."""
 
 
 def closure_of(root: Parcel) -> list[Parcel]:
@@ -64,13 +65,19 @@ class TreeWriter:
             StoreFull, NotDurable: Too few stores took it; copies that were made stay without a root.
         """
         closure = closure_of(root)
+        edges = edges_of(closure)
         with self._writer.adding():
             done, carried = Placement(), list[CopyRow]()
-            for tier in self._writer.targets:
-                if len(done.copies) >= self._writer.min_copies:
-                    break
-                carried += self._put_on(tier, root, closure, done, info)
-            self._writer.acknowledge(root, done, edges=edges_of(closure), info=info, carried=carried)
+            try:
+                for tier in self._writer.targets:
+                    if len(done.copies) >= self._writer.min_copies:
+                        break
+                    carried += self._put_on(tier, root, closure, done, info)
+            except BaseException:
+                self._writer.record((), [done], edges, carried=carried)
+                raise
+            self._writer.acknowledge(root, done, edges=edges, info=info, carried=carried)
+            self._writer.present(closure)
         return receipt_of(root, done)
 
     def copy(self, root: Parcel, tier: StoreTier, *, make_root: bool) -> Receipt:
@@ -91,6 +98,7 @@ class TreeWriter:
             if not done.copies:
                 raise done.failures[0]
             self._writer.keep(root, done, edges=edges_of(closure), carried=carried, make_root=make_root)
+            self._writer.present(closure)
         return receipt_of(root, done)
 
     def adopt(self, cid: Cid, tier: StoreTier, solo: Callable[[StoreTier, Failures], Reader]) -> Receipt:
@@ -138,18 +146,21 @@ class TreeWriter:
 
         def put(child: Parcel) -> Placement:
             placed = Placement()
-            self._writer.copy_to(tier, child, placed)
+            try:
+                self._writer.copy_to(tier, child, placed)
+            except Exception as error:  # noqa: BLE001 - raised below, once the others have ended
+                placed.error = error
             return placed
 
         for first in range(0, len(children), _ROWS):
-            rows: list[CopyRow] = []
-            failures: list[Exception] = []
-            try:
-                for placed in self._pool.map(put, children[first : first + _ROWS]):
-                    rows += placed.copies
-                    failures += placed.failures
-            finally:
-                self._writer.record((), rows)
+            found = run_all(self._pool, put, children[first : first + _ROWS])
+            placements = [placed for placed in found if isinstance(placed, Placement)]
+            self._writer.record((), placements)
+            errors = [one for one in found if isinstance(one, Exception)]
+            errors += [placed.error for placed in placements if placed.error is not None]
+            if errors:
+                raise errors[0]
+            failures = [failure for placed in placements for failure in placed.failures]
             if failures:
                 done.failures.append(failures[0])
                 return False

@@ -6,16 +6,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ziggurat.backend import Info, Stat
-from ziggurat.catalog import Catalog, CopyRow, RootRow
+from ziggurat.catalog import Catalog, CopyRow, Reservation, RootRow
 from ziggurat.content import Cid
 from ziggurat.content.parcel import Parcel
 from ziggurat.engine.events import Failures
+from ziggurat.engine.intents import Intents
 from ziggurat.engine.locks import StoreLock
 from ziggurat.engine.places import Places
-from ziggurat.errors import BlobTooLarge, NotDurable, StoreFull, TierError, TierFull, UnsupportedContent
+from ziggurat.engine.pools import run_all
+from ziggurat.errors import (
+    BlobTooLarge,
+    NotDurable,
+    StoreFull,
+    TierDenied,
+    TierError,
+    TierFull,
+    Unsupported,
+    UnsupportedContent,
+    ZigguratError,
+)
 from ziggurat.tiers import StoreTier
 
 __all__ = ["Placement", "Writer"]
@@ -31,12 +43,16 @@ class Placement:
     Attributes:
         tiers: Names of the tiers, in the order of the copies.
         copies: Their rows.
+        noted: The room that they take, counted until the rows are recorded.
         failures: Why other tiers have none.
+        error: What ended the put itself, such as a failing source; no tier is to blame.
     """
 
     tiers: list[str] = field(factory=list)
     copies: list[CopyRow] = field(factory=list)
+    noted: list[Reservation] = field(factory=list)
     failures: list[Exception] = field(factory=list)
+    error: Exception | None = None
 
 
 class Writer:
@@ -49,6 +65,9 @@ class Writer:
         failures: Where failures are noted that another tier made good.
         min_copies: Copies that a put needs.
         pool: Threads that put several parcels at once, so that their syncs are shared.
+
+    Attributes:
+        intents: The puts under way.
     """
 
     def __init__(
@@ -63,6 +82,7 @@ class Writer:
         self._pool = pool
         self._places, self._catalog, self._lock = places, catalog, lock
         self._failures, self.min_copies = failures, min_copies
+        self.intents = None if catalog is None else Intents(places, catalog)
 
     @property
     def targets(self) -> tuple[StoreTier, ...]:
@@ -93,7 +113,7 @@ class Writer:
                     break
                 self.copy_to(tier, parcel, done, info)
         except BaseException:
-            self.record((), done.copies)
+            self.record((), [done])
             raise
         return done
 
@@ -104,46 +124,83 @@ class Writer:
             short = [
                 (parcel, placed)
                 for parcel, placed in zip(parcels, placements, strict=True)
-                if len(placed.copies) < self.min_copies
+                if len(placed.copies) < self.min_copies and placed.error is None
             ]
             if not short:
                 break
             if tier.hooks.put_many is None or tier.config.capacity is not None:
                 # Where room is reserved, each put is a step of its own.
-                list(self._pool.map(lambda item: self.copy_to(tier, *item), short))  # noqa: B023 - used up at once
+                self._apart(tier, short)
             else:
                 self._together(tier, short)
         return placements
 
+    def _apart(self, tier: StoreTier, short: Sequence[tuple[Parcel, Placement]]) -> None:
+        for (_, placed), error in zip(
+            short, run_all(self._pool, lambda item: self.copy_to(tier, *item), short), strict=True
+        ):
+            placed.error = error if isinstance(error, Exception) else None
+
     def _together(self, tier: StoreTier, short: Sequence[tuple[Parcel, Placement]]) -> None:
+        parcels = [parcel for parcel, _ in short]
         try:
-            medium = self._places.medium(tier, claim=True) or ""
-            answers = tier.put_parcels([parcel for parcel, _ in short])
-        except TierError as error:
+            medium, intents = self._claimed(tier)
+            noted = intents.begin_many(medium, [(parcel.cid, _size_on(tier, parcel)) for parcel in parcels])
+            try:
+                answers = tier.put_parcels(parcels)
+            except BaseException as error:
+                intents.failed(tier, noted, error)
+                raise
+        except (TierError, BlobTooLarge, UnsupportedContent) as error:
             for _, placed in short:
                 placed.failures.append(error)
             return
-        for (parcel, placed), answer in zip(short, answers, strict=True):
+        except ZigguratError as error:
+            for _, placed in short:
+                placed.error = error
+            return
+        for (parcel, placed), note, answer in zip(short, noted, answers, strict=True):
             if isinstance(answer, Stat):
                 placed.tiers.append(tier.name)
                 placed.copies.append(self._row(medium, parcel, answer))
+                placed.noted.append(note)
+                continue
+            intents.failed(tier, [note], answer)
+            if isinstance(answer, TierError) and answer.retryable and tier.guard.attempts > 1:
+                self._apart(tier, [(parcel, placed)])  # a put of its own is tried again as the tier says
             else:
                 placed.failures.append(answer)
 
     def copy_to(self, tier: StoreTier, parcel: Parcel, done: Placement, info: Info | None = None) -> None:
         """Put one copy on one tier; a refusal is added to `done.failures`."""
         try:
-            medium = self._places.medium(tier, claim=True) or ""
-            row = self._held(tier, medium, parcel) or self._put(tier, medium, parcel, info)
+            medium, intents = self._claimed(tier)
+            row = self._held(tier, medium, parcel, above=_ASK_FIRST)
+            if row is None:
+                row = self._put(tier, medium, intents, parcel, done, info)
         except (TierError, BlobTooLarge, UnsupportedContent) as error:
             done.failures.append(error)
             return
         done.tiers.append(tier.name)
         done.copies.append(row)
 
-    def _held(self, tier: StoreTier, medium: str, parcel: Parcel) -> CopyRow | None:
-        """The row of a large copy that the tier keeps already: it is not sent again."""
-        if parcel.size <= _ASK_FIRST or not tier.has(parcel.cid):
+    def _claimed(self, tier: StoreTier) -> tuple[str, Intents]:
+        """The medium of a tier that may be written to, with this catalog's marker on it."""
+        if tier.role != "store" or tier.hooks.read_only:
+            raise Unsupported("is only read, never written", tier=tier.name, op="put")
+        if not tier.writable:
+            raise TierDenied(
+                "is public, and what is published cannot be taken back; allow it with publish = true",
+                tier=tier.name,
+                op="put",
+            )
+        if self.intents is None:  # pragma: no cover - a stack with a store tier has a catalog
+            raise NotDurable("this stack has no catalog, so nothing can be kept")
+        return self._places.medium(tier, claim=True) or "", self.intents
+
+    def _held(self, tier: StoreTier, medium: str, parcel: Parcel, *, above: int = -1) -> CopyRow | None:
+        """The row of a copy that the tier keeps already: it is not sent again."""
+        if parcel.size <= above or not tier.has(parcel.cid):
             return None
         known = self._places.rows(parcel.cid).get(medium)
         if known is not None and known.under is None:
@@ -154,29 +211,39 @@ class Writer:
         """The row of a copy that a tier keeps although this catalog did not put it."""
         medium = self._places.medium(tier, claim=True) or ""
         stat = tier.stat(parcel.cid)
-        return self._row(medium, parcel, stat if stat is not None else Stat())
+        if stat is None:
+            return self._row(medium, parcel, Stat())
+        return self._row(medium, parcel, evolve(stat, stored=tier.occupied(parcel.cid)))
 
-    def _put(self, tier: StoreTier, medium: str, parcel: Parcel, info: Info | None) -> CopyRow:
-        capacity = tier.config.capacity
-        if capacity is None or self._catalog is None:
-            return self._row(medium, parcel, tier.put_parcel(parcel, info))
-        size = parcel.dag().size or 0 if tier.is_dag else parcel.stored
-        reservation = self._catalog.reservations.reserve(medium, size, capacity)
-        if reservation is None:
+    def _put(
+        self,
+        tier: StoreTier,
+        medium: str,
+        intents: Intents,
+        parcel: Parcel,
+        done: Placement,
+        info: Info | None,
+    ) -> CopyRow:
+        size = _size_on(tier, parcel)
+        note = intents.begin(tier, medium, parcel.cid, size)
+        if note is None:
+            held = self._held(tier, medium, parcel)
+            if held is not None:  # a full tier keeps what it has
+                return held
             raise TierFull(
-                f"has no room for {size} bytes under its capacity of {capacity}; raise it, or remove blobs "
-                "and run gc",
+                f"has no room for {size} bytes under its capacity of {tier.config.capacity}; raise the "
+                "capacity, or remove blobs and run gc",
                 tier=tier.name,
                 op="put",
                 key=parcel.cid.key,
             )
         try:
-            row = self._row(medium, parcel, tier.put_parcel(parcel, info))
-            # The row takes over what the reservation held, so the room is never counted as free between.
-            self.record((), [row])
-        finally:
-            self._catalog.reservations.release([reservation])
-        return row
+            stat = tier.put_parcel(parcel, info)
+        except BaseException as error:
+            intents.failed(tier, [note], error)
+            raise
+        done.noted.append(note)
+        return self._row(medium, parcel, stat)
 
     def _row(self, medium: str, parcel: Parcel, stat: Stat) -> CopyRow:
         return CopyRow(
@@ -209,10 +276,10 @@ class Writer:
             StoreFull, NotDurable: Too few copies; those that were made are recorded without a root.
         """
         if len(done.copies) < self.min_copies:
-            self.record((), [*done.copies, *carried], edges)
+            self.record((), [done], edges, carried=carried)
             raise self._refusal(parcel.cid, done)
         root = _root_row(parcel)
-        self.record([root], [*done.copies, *carried], edges, None if info is None else {root.key: info})
+        self.record([root], [done], edges, None if info is None else {root.key: info}, carried)
         self._done(parcel, done)
 
     def _done(self, parcel: Parcel, done: Placement) -> None:
@@ -224,14 +291,16 @@ class Writer:
         self, parcels: Sequence[Parcel], placements: Sequence[Placement]
     ) -> list[Placement | Exception]:
         """Record several roots in one synced step; for each what was done, or why it is refused."""
-        kept = [len(placed.copies) >= self.min_copies for placed in placements]
+        kept = [placed.error is None and len(placed.copies) >= self.min_copies for placed in placements]
         roots = [_root_row(parcel) for parcel, enough in zip(parcels, kept, strict=True) if enough]
-        self.record(roots, [row for placed in placements for row in placed.copies])
+        self.record(roots, placements)
         answers: list[Placement | Exception] = []
         for parcel, placed, enough in zip(parcels, placements, kept, strict=True):
             if enough:
                 self._done(parcel, placed)
-            answers.append(placed if enough else self._refusal(parcel.cid, placed))
+                answers.append(placed)
+            else:
+                answers.append(placed.error or self._refusal(parcel.cid, placed))
         return answers
 
     def keep(
@@ -244,19 +313,27 @@ class Writer:
         make_root: bool,
     ) -> None:
         """Record copies made or found outside a put, and their root where nothing else keeps them."""
-        self.record([_root_row(parcel)] if make_root else (), [*done.copies, *carried], edges)
+        self.record([_root_row(parcel)] if make_root else (), [done], edges, carried=carried)
         self._places.present(parcel.cid)
+
+    def present(self, parcels: Iterable[Parcel]) -> None:
+        """Forget every "not there" about blobs that were just put."""
+        for parcel in parcels:
+            self._places.present(parcel.cid)
 
     def record(
         self,
         roots: Sequence[RootRow],
-        copies: Sequence[CopyRow],
+        placements: Sequence[Placement],
         edges: Sequence[tuple[str, str]] = (),
         info: Mapping[str, Info] | None = None,
+        carried: Sequence[CopyRow] = (),
     ) -> None:
-        """Write rows in one synced step."""
+        """Write rows in one synced step, which take over what the puts' reservations held."""
+        copies = [row for placed in placements for row in placed.copies] + list(carried)
+        noted = [note for placed in placements for note in placed.noted]
         if self._catalog is not None and (roots or copies or edges):
-            self._catalog.record_put(roots, copies, edges=edges, info=info)
+            self._catalog.record_put(roots, copies, edges=edges, info=info, reservations=noted)
 
     def _refusal(self, cid: Cid, done: Placement) -> Exception:
         wanted = f"{self.min_copies} cop{'y is' if self.min_copies == 1 else 'ies are'} wanted"
@@ -285,3 +362,8 @@ def _root_row(parcel: Parcel) -> RootRow:
         type=parcel.type,
         encoding=parcel.encoding or None,
     )
+
+
+def _size_on(tier: StoreTier, parcel: Parcel) -> int:
+    """Payload bytes that a parcel will take on a tier."""
+    return (parcel.dag().size or 0) if tier.is_dag else parcel.stored

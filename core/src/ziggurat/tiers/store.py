@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import evolve
 
@@ -65,11 +65,10 @@ class StoreTier(Tier):
     def refresh_medium(self) -> Medium | None:
         """Ask again who uses the medium: another catalog may have left its marker since."""
         with self._identity_lock:
-            self._medium, claimed = None, self._claimed
-            self._claimed = False
-        medium = self.identify()
-        self._claimed = claimed
-        return medium
+            if self.hooks.identify is None:
+                return Medium(f"tier:{self.name}")
+            found = self._call("identify", "", self.hooks.identify, False)
+            return Medium(found) if isinstance(found, str) else found
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -182,6 +181,18 @@ class StoreTier(Tier):
             found = self.stat_key(cid.nodes_key)
         return found
 
+    def occupied(self, cid: Cid) -> int | None:
+        """Payload bytes of whatever is there of a blob, a torn put too; None if there is nothing.
+
+        Raises:
+            TierError: The tier cannot tell.
+        """
+        keys = [cid.key] if self.is_dag or cid.codec != DAG_PB else [cid.key, cid.nodes_key]
+        found = [stat for stat in map(self.stat_key, keys) if stat is not None]
+        if not found:
+            return None
+        return sum((stat.size or 0) if stat.stored is None else stat.stored for stat in found)
+
     def scan(self) -> Iterator[Key]:
         """Keys of our own copies; raises rather than end early.
 
@@ -205,12 +216,9 @@ class StoreTier(Tier):
         Returns:
             Size and note of the copy, and the payload bytes that it occupies, nodes included.
         """
-        limit = self.capabilities.max_blob
-        if limit is not None and parcel.size > limit:
-            raise BlobTooLarge(
-                f"{parcel.cid} has {parcel.size} bytes; tier {self.name!r} takes at most {limit}",
-                cid=parcel.cid,
-            )
+        too_large = self._too_large(parcel)
+        if too_large is not None:
+            raise too_large
         if self.is_dag:
             return self.put(parcel.cid.key, parcel.dag(), info)
         if parcel.cid.codec != DAG_PB:
@@ -241,44 +249,77 @@ class StoreTier(Tier):
         put_many = self.hooks.put_many
         if put_many is None:
             raise Unsupported("has no put_many", tier=self.name, op="put_many")
+        found: dict[Cid, Stat | ZigguratError] = {
+            parcel.cid: error for parcel in parcels if (error := self._too_large(parcel)) is not None
+        }
+        wanted = [parcel for parcel in parcels if parcel.cid not in found]
         if self.is_dag:
-            return self._all(put_many, [(parcel.cid.key, parcel.dag(), None) for parcel in parcels])
-        with_nodes = [parcel for parcel in parcels if parcel.cid.codec == DAG_PB]
-        nodes = {parcel.cid: parcel.nodes_content() for parcel in with_nodes}
+            answers = self._all(put_many, [(parcel.cid.key, parcel.dag(), None) for parcel in wanted])
+            found.update(zip((parcel.cid for parcel in wanted), answers, strict=True))
+            return [found[parcel.cid] for parcel in parcels]
+        nodes = {parcel.cid: parcel.nodes_content() for parcel in wanted if parcel.cid.codec == DAG_PB}
+        had = {cid for cid in nodes if self.has_key(cid.nodes_key)}
         if nodes:
             answers = self._all(put_many, [(cid.nodes_key, content, None) for cid, content in nodes.items()])
-            refused = {
-                cid: answer
+            found.update(
+                (cid, answer)
                 for cid, answer in zip(nodes, answers, strict=True)
                 if not isinstance(answer, Stat)
-            }
-        else:
-            refused = {}
-        plain = [parcel for parcel in parcels if parcel.cid not in refused]
-        answers = self._all(put_many, [(parcel.cid.key, parcel.plain(), None) for parcel in plain])
-        found: dict[Cid, Stat | ZigguratError] = dict(refused)
+            )
+        plain = [parcel for parcel in wanted if parcel.cid not in found]
+        try:
+            answers = self._all(put_many, [(parcel.cid.key, parcel.plain(), None) for parcel in plain])
+        except BaseException:
+            self._take_back_many(
+                parcel.cid for parcel in plain if parcel.cid in nodes and parcel.cid not in had
+            )
+            raise
         for parcel, answer in zip(plain, answers, strict=True):
             if isinstance(answer, Stat):
                 stored = parcel.size if answer.stored is None else answer.stored
-                found[parcel.cid] = evolve(answer, stored=stored + len(nodes.get(parcel.cid, b"")))
-            else:
-                found[parcel.cid] = answer
+                answer = evolve(answer, stored=stored + len(nodes.get(parcel.cid, b"")))
+            found[parcel.cid] = answer
+        refused = [cid for cid, answer in found.items() if not isinstance(answer, Stat)]
+        self._take_back_many(cid for cid in refused if cid in nodes and cid not in had)
         return [found[parcel.cid] for parcel in parcels]
+
+    def _take_back_many(self, cids: Iterable[Cid]) -> None:
+        for cid in cids:
+            self._take_back(cid.nodes_key)
+
+    def _too_large(self, parcel: Parcel) -> BlobTooLarge | None:
+        limit = self.capabilities.max_blob
+        if limit is None or parcel.size <= limit:
+            return None
+        return BlobTooLarge(
+            f"{parcel.cid} has {parcel.size} bytes; tier {self.name!r} takes at most {limit}", cid=parcel.cid
+        )
 
     def _all(
         self,
         put_many: Callable[..., Sequence[Stat | ZigguratError]],
         items: list[tuple[Key, Content, Info | None]],
     ) -> list[Stat | ZigguratError]:
+        if not items:
+            return []
         answers = list(self._call("put_many", "", put_many, items))
         if len(answers) != len(items):
             raise self._fault("put_many", "", f"gave {len(answers)} answers for {len(items)} items")
-        for (key, _, _), answer in zip(items, answers, strict=True):
-            if isinstance(answer, Stat):
-                self.meter.bytes_written += answer.stored or 0
-            else:
-                self.translated("put_many", key, answer)
-        return answers
+        return [self._answer(key, answer) for (key, _, _), answer in zip(items, answers, strict=True)]
+
+    def _answer(self, key: Key, answer: object) -> Stat | ZigguratError:
+        """One answer of a `put_many`, checked as that of a `put` is."""
+        if isinstance(answer, Exception):
+            error = self.translated("put_many", key, answer)
+            return error if isinstance(error, ZigguratError) else self._fault("put_many", key, str(error))
+        if not isinstance(answer, Stat):
+            return self._fault(
+                "put_many", key, f"gave a {type(answer).__name__}; it gives a Stat or an error"
+            )
+        if answer.note is not None and len(answer.note) > 1024:
+            return self._fault("put_many", key, "gave a note longer than 1 KiB")
+        self.meter.bytes_written += answer.stored or 0
+        return answer
 
     def put_nodes(self, cid: Cid, content: bytes) -> None:
         """Replace the nodes of a blob by ones that were built again."""

@@ -121,6 +121,8 @@ class Tier:
             if source.error is None:  # pragma: no cover - the wrapper is raised only when it is set
                 raise
             raise source.error from None
+        if source.error is not None:  # the backend took a broken source for a whole one
+            raise source.error
         if not isinstance(stat, Stat):
             raise self._fault("put", key, f"gave a {type(stat).__name__}; a put gives a Stat")
         if stat.note is not None and len(stat.note) > 1024:
@@ -248,6 +250,7 @@ class _Source:
             )
 
     def _watched(self, start: Callable[[], Iterator[T]]) -> Iterator[T]:
+        self.error = None  # a backend may begin again after a failure of its own
         try:
             yield from start()
         except Exception as error:

@@ -54,9 +54,9 @@ class Face:
     def _store_tier(self, name: str) -> StoreTier:
         tiers = self._stack().tiers
         for tier in tiers:
-            if tier.name == name and isinstance(tier, StoreTier):
+            if tier.name == name and isinstance(tier, StoreTier) and tier.role == "store":
                 return tier
-        known = ", ".join(tier.name for tier in tiers if isinstance(tier, StoreTier))
+        known = ", ".join(tier.name for tier in tiers if tier.role == "store")
         raise ConfigError(f"there is no store tier {name!r}; this stack has {known or 'none'}")
 
     def _note(self, cid: Cid) -> None:

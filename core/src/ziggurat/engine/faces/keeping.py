@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attrs import evolve
+
 from ziggurat.content import Cid
 from ziggurat.engine.blocks import evict_blocks
 from ziggurat.engine.faces.base import Face, Progress
@@ -18,7 +20,7 @@ from ziggurat.engine.records import (
     RootInfo,
     StackStats,
 )
-from ziggurat.errors import BlobNotFound, Unsupported
+from ziggurat.errors import BlobNotFound
 
 __all__ = ["Keeping"]
 
@@ -43,12 +45,13 @@ class Keeping(Face):
         """
         stack = self._writable()
         cid = stack.paths.resolve(ref)
-        if not stack.inspector.has(cid):
-            raise BlobNotFound(f"{cid} is on no store of this stack; put or copy it first", cid=cid)
-        catalog = stack.require_catalog()
-        if catalog.pinned(str(cid.key)):
-            return False
-        catalog.pin(str(cid.key))
+        catalog, key = stack.require_catalog(), str(cid.key)
+        with stack.writer.adding():  # so that no collection comes between the look and the pin
+            if catalog.pinned(key):
+                return False
+            if not stack.inspector.has(cid, sources=False):
+                raise BlobNotFound(f"{cid} is on no store of this stack; put or copy it first", cid=cid)
+            catalog.pin(key)
         return True
 
     def unpin(self, ref: Ref) -> bool:
@@ -76,10 +79,7 @@ class Keeping(Face):
             if cache.tier.name == tier:
                 stack.filler.drain()
                 return evict_blocks(stack.looker, cid, cache)
-        store = self._store_tier(tier)
-        if stack.keeper is None or store.role == "source":
-            raise Unsupported("is a source, from which nothing is evicted", tier=tier, op="evict")
-        return stack.keeper.evict(cid, store)
+        return stack.require_keeper().evict(cid, self._store_tier(tier))
 
     def remove(self, ref: Ref) -> Removal:
         """Drop a root; `gc` then frees what no other root reaches.
@@ -148,7 +148,9 @@ class Keeping(Face):
         """What every tier did since the store was opened, and what it holds."""
         stack = self._stack()
         self._note_accesses()
-        return stack.inspector.stats(stack.filler.dropped)
+        found = stack.inspector.stats(stack.filler.dropped)
+        order = [tier.name for tier in stack.tiers]
+        return evolve(found, tiers=tuple(sorted(found.tiers, key=lambda one: order.index(one.tier))))
 
     def failures(self) -> tuple[Exception, ...]:
         """The last failures that another tier made good, oldest first."""
