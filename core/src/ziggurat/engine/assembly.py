@@ -94,7 +94,13 @@ def assemble_stack(
     hashers = ThreadPoolExecutor(workers, "ziggurat-hash")
     askers = ThreadPoolExecutor(_ASKERS, "ziggurat-ask")
     ahead = ThreadPoolExecutor(_ASKERS, "ziggurat-ahead")
-    caches = CacheStack([_cache(tier, catalog, filler, failures) for tier in tiers if isinstance(tier, CacheTier)], failures)
+    # Of their own: a put whose content is read from another tier waits for the askers.
+    putters = ThreadPoolExecutor(_ASKERS, "ziggurat-put")
+    caches = CacheStack(
+        [_cache(tier, catalog, filler, failures) for tier in tiers if isinstance(tier, CacheTier)],
+        failures,
+        names,
+    )
     places = Places([tier for tier in tiers if isinstance(tier, StoreTier)], catalog)
     owner = catalog.id if catalog is not None else ""
     repair = Repair(places, layouts, failures, hashers, owner)
@@ -102,14 +108,21 @@ def assemble_stack(
     reader = Reader(caches, flights, fetcher, layouts, hashers, ahead)
     paths = Paths(reader)
     lock = StoreLock(path / "copies.lock") if catalog is not None else None
-    writer = Writer(places, catalog, lock, failures, min_copies, askers)
+    writer = Writer(places, catalog, lock, failures, min_copies, putters)
     keeper = Keeper(places, catalog, lock) if catalog is not None and lock is not None else None
 
     def solo(tier: StoreTier) -> Reader:
         """A reader of one tier alone: no caches, no repair, nothing shared."""
         only = Places([tier], None)
         bare, own, trees = CacheStack([], failures), Flights(), Layouts()
-        return Reader(bare, own, Fetcher(only, bare, own, trees, None, Failures(), hashers, askers), trees, hashers, ahead)
+        return Reader(
+            bare,
+            own,
+            Fetcher(only, bare, own, trees, None, Failures(), hashers, askers),
+            trees,
+            hashers,
+            ahead,
+        )
 
     return Stack(
         tiers=tuple(tiers),
@@ -123,11 +136,11 @@ def assemble_stack(
         reader=reader,
         paths=paths,
         writer=writer,
-        trees=TreeWriter(writer, askers),
+        trees=TreeWriter(writer, putters),
         keeper=keeper,
         inspector=Inspector(places, caches, catalog, reader, paths, solo),
         solo=solo,
-        pools=(hashers, askers, ahead),
+        pools=(hashers, putters, ahead, askers),
     )
 
 

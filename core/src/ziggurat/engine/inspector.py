@@ -170,7 +170,9 @@ class Inspector:
             if medium in listed:
                 order, note = 0, "catalogued"
             elif not tier.config.probe and tier.role == "store":
-                return 2, Candidate(tier.name, tier.role, False, note="not asked: probe = false, and not catalogued")
+                return 2, Candidate(
+                    tier.name, tier.role, False, note="not asked: probe = false, and not catalogued"
+                )
             holds = tier.has(cid) or self._carried(cid, tier)
         except TierError as error:
             return order, Candidate(tier.name, tier.role, None, note=str(error))
@@ -180,9 +182,7 @@ class Inspector:
 
     # -- proof ------------------------------------------------------------------------------------
 
-    def verify(
-        self, cid: Cid | None, tier: str | None, progress: Progress | None
-    ) -> Iterator[Finding]:
+    def verify(self, cid: Cid | None, tier: str | None, progress: Progress | None) -> Iterator[Finding]:
         """Read catalogued copies whole, each from its own tier alone, and prove every byte.
 
         Args:
@@ -199,7 +199,9 @@ class Inspector:
                 if tier is not None and (holder is None or holder.name != tier):
                     continue
                 if holder is None:
-                    yield Finding(blob, medium, 0, ok=False, problem="no configured tier is this medium", known=False)
+                    yield Finding(
+                        blob, medium, 0, ok=False, problem="no configured tier is this medium", known=False
+                    )
                 elif row.under is None:
                     yield self._prove(blob, holder, progress)
 
@@ -237,21 +239,14 @@ class Inspector:
             return Finding(cid, tier.name, proved, ok=False, problem=str(error))
         return Finding(cid, tier.name, proved, ok=True)
 
-    def _prove_dag(
-        self, cid: Cid, tier: StoreTier, reader: Reader, progress: Progress | None
-    ) -> Finding:
+    def _prove_dag(self, cid: Cid, tier: StoreTier, reader: Reader, progress: Progress | None) -> Finding:
         """A closure in a dag store: every block of every blob beneath its root."""
         from ziggurat.content.assemble import assemble
 
-        def get(block: Cid, root: Cid) -> bytes:
-            data = reader.raw_block(block, root)
+        parcel = assemble(cid, reader)
+        for _, block in parcel.dag().pairs():
             if progress is not None:
-                progress(len(data))
-            return data
-
-        parcel = assemble(cid, get)
-        for _ in parcel.dag().pairs():
-            pass
+                progress(len(block))
         return Finding(cid, tier.name, parcel.size, ok=True)
 
     # -- tiers ------------------------------------------------------------------------------------

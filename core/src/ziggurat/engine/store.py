@@ -88,10 +88,14 @@ class Store:
     """
 
     def __init__(self, config: StackConfig) -> None:
-        catalog = _catalog_for(config.path, [(tier.role, tier.type.capabilities.volatile) for tier in config.tiers])
+        catalog = _catalog_for(
+            config.path, [(tier.role, tier.type.capabilities.volatile) for tier in config.tiers]
+        )
         try:
             tiers = [
-                make_tier(tier, catalog=catalog.id if catalog is not None else "", spool=config.path / "spool")
+                make_tier(
+                    tier, catalog=catalog.id if catalog is not None else "", spool=config.path / "spool"
+                )
                 for tier in config.tiers
             ]
             self._start(
@@ -158,6 +162,7 @@ class Store:
     def _retire(self, why: str) -> None:
         self._unusable = why
         self._hot = _nothing
+        self._parts.reader.retire(why)
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -215,7 +220,7 @@ class Store:
         if ref.__class__ is Cid and length is None and not offset:
             # A block that is in this process's memory: two look-ups, and a note for the policy.
             block = self._hot(ref.cache_key)
-            if block is not None and ref.codec != DAG_PB:
+            if block.__class__ is bytes and ref.codec != DAG_PB:
                 self._hit(ref.cache_key)
                 self._noted(ref.cache_key)
                 return block
@@ -242,7 +247,12 @@ class Store:
         return BlobFile.buffered(stack.reader, cid)
 
     def save(
-        self, ref: Ref, path: str | os.PathLike[str], *, overwrite: bool = False, progress: Progress | None = None
+        self,
+        ref: Ref,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
     ) -> Saved:
         """Write a file, or a directory with all beneath it, to the local file system.
 
@@ -302,7 +312,12 @@ class Store:
         expected = Cid.parse(expect) if isinstance(expect, str) else expect
         with (
             parcel_of(
-                source, stack.profile, expect=expected, spool=stack.spool, pool=stack.hashers, progress=progress
+                source,
+                stack.profile,
+                expect=expected,
+                spool=stack.spool,
+                pool=stack.hashers,
+                progress=progress,
             ) as parcel,
             stack.writer.adding(),
         ):
@@ -367,7 +382,7 @@ class Store:
         stack = self._stack()
         cid = stack.paths.resolve(ref)
         self._note(cid)
-        return export_car(assemble(cid, stack.reader.raw_block), target, progress)
+        return export_car(assemble(cid, stack.reader), target, progress)
 
     def adopt(self, cid: Cid | str, tier: str) -> Receipt:
         """Make a root of what a store tier already keeps, after proving all of it.
@@ -386,7 +401,7 @@ class Store:
         """
         stack = self._writable()
         root = _cid(cid)
-        parcel = assemble(root, stack.reader.raw_block)
+        parcel = assemble(root, stack.reader)
         kept = stack.catalog is not None and stack.catalog.protects(str(root.key))
         return stack.trees.copy(parcel, self._store_tier(tier), make_root=not kept)
 
@@ -529,7 +544,9 @@ class Store:
     def _writable(self) -> Stack:
         stack = self._stack()
         if stack.catalog is None or not stack.places.stores:
-            raise NotDurable("this stack has no store tier, so nothing can be kept; add one to its configuration")
+            raise NotDurable(
+                "this stack has no store tier, so nothing can be kept; add one to its configuration"
+            )
         return stack
 
     def _store_tier(self, name: str) -> StoreTier:
@@ -551,7 +568,7 @@ def _catalog_for(path: Path, tiers: Sequence[tuple[str, bool]]) -> Catalog | Non
 def _hot_path(stack: Stack) -> tuple[Callable[[str], bytes | None], Callable[[str], object]]:
     """How a block in this process's memory is looked up, and how the hit is noted."""
     first = stack.caches.caches[0] if stack.caches else None
-    if not isinstance(first, VolatileCache):
+    if not isinstance(first, VolatileCache) or not first.tier.direct or first.tier.remote:
         return _nothing, _nothing
     return cast("Callable[[str], bytes | None]", first.peek), first.index.hit
 

@@ -54,11 +54,7 @@ class StoreTier(Tier):
         if self._medium is not None and (self._claimed or not claim):
             return self._medium
         with self._identity_lock:
-            if self.hooks.identify is None:
-                self._medium = Medium(f"tier:{self.name}")
-            else:
-                found = self._call("identify", "", self.hooks.identify, claim)
-                self._medium = Medium(found) if isinstance(found, str) else found
+            self._medium = self.ask_medium(claim)
             self._claimed = self._claimed or (claim and self._medium is not None)
             return self._medium
 
@@ -158,7 +154,9 @@ class StoreTier(Tier):
         found = self.get(cid.key, hint if self.capabilities.ranges else None, note)
         if found is None or isinstance(found, Dag):
             return found
-        raise self._fault("get", cid.key, f"gave {type(found).__name__} for a whole DAG; the dag form gives a Dag")
+        raise self._fault(
+            "get", cid.key, f"gave {type(found).__name__} for a whole DAG; the dag form gives a Dag"
+        )
 
     def has(self, cid: Cid) -> bool:
         """True if the tier keeps the blob.
@@ -206,7 +204,8 @@ class StoreTier(Tier):
         limit = self.capabilities.max_blob
         if limit is not None and parcel.size > limit:
             raise BlobTooLarge(
-                f"{parcel.cid} has {parcel.size} bytes; tier {self.name!r} takes at most {limit}", cid=parcel.cid
+                f"{parcel.cid} has {parcel.size} bytes; tier {self.name!r} takes at most {limit}",
+                cid=parcel.cid,
             )
         if self.is_dag:
             return self.put(parcel.cid.key, parcel.dag(), info)
@@ -244,7 +243,11 @@ class StoreTier(Tier):
         nodes = {parcel.cid: parcel.nodes_content() for parcel in with_nodes}
         if nodes:
             answers = self._all(put_many, [(cid.nodes_key, content, None) for cid, content in nodes.items()])
-            refused = {cid: answer for cid, answer in zip(nodes, answers, strict=True) if not isinstance(answer, Stat)}
+            refused = {
+                cid: answer
+                for cid, answer in zip(nodes, answers, strict=True)
+                if not isinstance(answer, Stat)
+            }
         else:
             refused = {}
         plain = [parcel for parcel in parcels if parcel.cid not in refused]
@@ -259,17 +262,28 @@ class StoreTier(Tier):
         return [found[parcel.cid] for parcel in parcels]
 
     def _all(
-        self, put_many: Callable[..., Sequence[Stat | ZigguratError]], items: list[tuple[Key, Content, Info | None]]
+        self,
+        put_many: Callable[..., Sequence[Stat | ZigguratError]],
+        items: list[tuple[Key, Content, Info | None]],
     ) -> list[Stat | ZigguratError]:
         answers = list(self._call("put_many", "", put_many, items))
         if len(answers) != len(items):
             raise self._fault("put_many", "", f"gave {len(answers)} answers for {len(items)} items")
-        for (key, _, _), answer in zip(items, answers, strict=True):
+        for answer in answers:
             if isinstance(answer, Stat):
                 self.meter.bytes_written += answer.stored or 0
-            else:
-                self.translated("put_many", key, answer)
-        return answers
+        return [
+            answer if isinstance(answer, Stat) else self._refusal(key, answer)
+            for (key, _, _), answer in zip(items, answers, strict=True)
+        ]
+
+    def _refusal(self, key: Key, answer: object) -> ZigguratError:
+        """One answer of a `put_many` that is no `Stat`, as the tier's error."""
+        error = answer if isinstance(answer, Exception) else TypeError(f"{type(answer).__name__} is no Stat")
+        translated = self.translated("put_many", key, error)
+        if isinstance(translated, ZigguratError):
+            return translated
+        raise translated
 
     def put_nodes(self, cid: Cid, content: bytes) -> None:
         """Replace the nodes of a blob by ones that were built again."""
@@ -286,7 +300,11 @@ class StoreTier(Tier):
         if self.hooks.evict is None:
             raise Unsupported("is read-only", tier=self.name, op="evict", key=key)
         answer = self._call("evict", key, self.hooks.evict, key, note)
-        evicted = answer if isinstance(answer, Evicted) else Evicted(bool(answer))
+        if not isinstance(answer, Evicted | bool):
+            raise self._fault(
+                "evict", key, f"gave a {type(answer).__name__}; an evict gives a bool or Evicted"
+            )
+        evicted = answer if isinstance(answer, Evicted) else Evicted(answer)
         if evicted.had:
             self.meter.evictions += 1
         return evicted
