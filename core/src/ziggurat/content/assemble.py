@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import Protocol, TypeAlias
 
 from ziggurat.content.cid import DAG_PB, RAW, Cid
 from ziggurat.content.importer import Leaf
@@ -13,11 +13,23 @@ from ziggurat.content.parcel import Parcel
 from ziggurat.content.unixfs import Node, parse_node
 from ziggurat.errors import MalformedContent, UnsupportedContent
 
-__all__ = ["MAX_PATH_DEPTH", "assemble"]
+__all__ = ["MAX_PATH_DEPTH", "Blocks", "assemble", "leaves_of"]
 
-GetBlock: TypeAlias = Callable[[Cid, Cid, Want | None], bytes]
-"""Gives a proved block: its CID, the blob that it belongs to, and where in that file its plain bytes are (a
-bytes store can give a leaf only by its place), None for what has no place."""
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+class Blocks(Protocol):
+    """Where proved blocks come from; raises what it likes for one that is missing."""
+
+    def raw_block(self, want: Want, root: Cid) -> bytes:
+        """A proved block, encoded as its CID names it, with its place in the blob that it belongs to."""
+
+    def known(self, root: Cid) -> Layout | None:
+        """The complete layout of a file, where it is at hand without asking block by block."""
+
+    def leaves(self, layout: Layout) -> Iterator[tuple[Leaf, Buffer]]:
+        """Each non-empty leaf of a file with its plain bytes, in order, proved."""
+
 
 MAX_PATH_DEPTH = 256
 """Directories within directories that are followed."""
@@ -25,24 +37,42 @@ MAX_PATH_DEPTH = 256
 _WINDOW = 64
 
 
-def assemble(root: Cid, get: GetBlock, *, closure: bool = True) -> Parcel:
+def assemble(root: Cid, blocks: Blocks, *, closure: bool = True) -> Parcel:
     """Build the parcel of a blob, and of all that it reaches.
 
     Args:
         root: The blob.
-        get: Gives proved blocks; raises what it likes for one that is missing.
+        blocks: Gives proved blocks.
         closure: Build the children of directories too.
 
     Raises:
         UnsupportedContent: A codec whose links cannot be read.
         MalformedContent: A node that does not parse, or directories nested too deep.
     """
-    return _Assembly(get, closure).parcel(root, 0)
+    return _Assembly(blocks, closure).parcel(root, 0)
+
+
+def leaves_of(layout: Layout, blocks: Blocks) -> Iterator[tuple[Leaf, bytes]]:
+    """`Blocks.leaves`, block by block."""
+    cursor = layout.cursor(0, None)
+    root = layout.root
+    while not cursor.done:
+        for item in cursor.window(1 << 62, _WINDOW):
+            if isinstance(item, Piece):
+                # An inlined or odd leaf; its CID does not matter, only that it is no leaf of the source.
+                yield Leaf(item.offset, len(item.data), root), bytes(item.data)
+                continue
+            data = leaf_payload(item.cid, blocks.raw_block(item, root))
+            if item.size is not None and len(data) != item.size:
+                raise MalformedContent(
+                    f"the leaf {item.cid} has {len(data)} bytes, its parent says {item.size}", cid=root
+                )
+            yield Leaf(item.offset, len(data), item.cid), data
 
 
 class _Assembly:
-    def __init__(self, get: GetBlock, closure: bool) -> None:
-        self._get, self._closure = get, closure
+    def __init__(self, blocks: Blocks, closure: bool) -> None:
+        self._blocks, self._closure = blocks, closure
         self._done: dict[Cid, Parcel] = {}
 
     def parcel(self, root: Cid, depth: int) -> Parcel:
@@ -71,51 +101,46 @@ class _Assembly:
         return self._linking(root, node, depth)
 
     def _block(self, cid: Cid, root: Cid) -> bytes:
-        return cid.identity if cid.identity is not None else self._get(cid, root, None)
+        return cid.identity if cid.identity is not None else self._blocks.raw_block(Want(0, None, cid), root)
 
     # -- files ------------------------------------------------------------------------------------
 
     def _file(self, root: Cid, top: Node) -> Parcel:
         if not top.links:
             odd = {} if leaf_block(root, top.data) is not None else {root: top.block}
-            whole = (Leaf(0, len(top.data), root), top.data)
-            return Parcel(
-                root, "file", len(top.data), odd, top.data, lambda: iter((whole,)), tsize=len(top.block)
-            )
+            return Parcel(root, "file", len(top.data), odd, data=top.data, tsize=len(top.block))
+        layout = self._blocks.known(root) or self._explored(root, top)
+        encoded = {cid: node.block for cid, node in layout.nodes.items()}
+        blocks = self._blocks
+        return Parcel(
+            root, "file", top.size, encoded, source=lambda: blocks.leaves(layout), tsize=_tsize(top)
+        )
+
+    def _explored(self, root: Cid, top: Node) -> Layout:
+        """The complete layout of a file, its dag-pb blocks looked at one by one."""
         nodes = {root: top}
+        leaves: set[Cid] = set()
         pending = [(top, 0)]
         while pending:
             parent, offset = pending.pop()
-            for link, below in zip(parent.links, parent.block_sizes, strict=True):
-                cid, place = link.cid, Want(offset, below, link.cid)
-                offset += below
-                if cid.codec != DAG_PB or cid.identity is not None or cid in nodes:
+            for link, size in zip(parent.links, parent.block_sizes, strict=True):
+                cid, at = link.cid, offset
+                offset += size
+                if cid.codec != DAG_PB or cid.identity is not None or cid in nodes or cid in leaves:
                     continue
-                node = parse_node(self._get(cid, root, place))
+                node = parse_node(self._blocks.raw_block(Want(at, size, cid), root))
                 if node.links:
+                    if not node.is_file:
+                        raise MalformedContent(
+                            f"{root} is a file with the {node.type or 'node'} {cid} in it", cid=root
+                        )
                     nodes[cid] = node
-                    pending.append((node, place.offset))
+                    pending.append((node, at))
                 elif leaf_block(cid, node.data) is None:
                     nodes[cid] = node  # it would not encode again from its bytes, so it is kept as it is
-        layout = Layout(root, nodes, complete=True)
-        encoded = {cid: node.block for cid, node in nodes.items()}
-        return Parcel(root, "file", top.size, encoded, source=lambda: self._leaves(layout), tsize=_tsize(top))
-
-    def _leaves(self, layout: Layout) -> Iterator[tuple[Leaf, bytes]]:
-        cursor = layout.cursor(0, None)
-        root = layout.root
-        while not cursor.done:
-            for item in cursor.window(1 << 62, _WINDOW):
-                if isinstance(item, Piece):
-                    # An inlined or odd leaf; its CID does not matter, only that it is no leaf of the source.
-                    yield Leaf(item.offset, len(item.data), root), bytes(item.data)
-                    continue
-                data = leaf_payload(item.cid, self._get(item.cid, root, item))
-                if item.size is not None and len(data) != item.size:
-                    raise MalformedContent(
-                        f"the leaf {item.cid} has {len(data)} bytes, its parent says {item.size}", cid=root
-                    )
-                yield Leaf(item.offset, len(data), item.cid), data
+                else:
+                    leaves.add(cid)
+        return Layout(root, nodes, complete=True)
 
     # -- directories ------------------------------------------------------------------------------
 
@@ -125,7 +150,7 @@ class _Assembly:
         while pending:
             for cid in _shards(pending.pop()):
                 if cid not in nodes:
-                    node = nodes[cid] = parse_node(self._get(cid, root, None))
+                    node = nodes[cid] = parse_node(self._block(cid, root))
                     pending.append(node)
         linked = tuple(dict.fromkeys(cid for _, cid in children_of(nodes, root)))
         links = tuple(cid for cid in linked if cid.identity is None)

@@ -17,7 +17,7 @@ from ziggurat.content.importer import FileDag, import_file
 from ziggurat.content.leaves import leaf_payload
 from ziggurat.content.profile import PROFILES, Profile
 from ziggurat.content.unixfs import Node, parse_node
-from ziggurat.errors import ContentMismatch, MalformedContent, NotAFile
+from ziggurat.errors import BlobError, ContentMismatch, MalformedContent, NotAFile
 
 __all__ = ["Cursor", "Layout", "Piece", "Want", "nodes_car", "read_nodes", "rebuild_nodes"]
 
@@ -49,10 +49,12 @@ class Piece(NamedTuple):
     Attributes:
         offset: Where they begin in the blob.
         data: The bytes.
+        cid: The leaf they are, None for bytes that stand in a node.
     """
 
     offset: int
     data: Buffer
+    cid: Cid | None = None
 
 
 class Layout:
@@ -103,8 +105,8 @@ class Cursor:
             count: Most items.
 
         Raises:
-            MalformedContent: The tree contradicts itself.
-            NotAFile: A node is not part of a file.
+            MalformedContent: The tree contradicts itself here; what stands before it was given.
+            NotAFile: A node is not part of a file; the same.
         """
         taken: list[Want | Piece] = []
         used = 0
@@ -118,13 +120,21 @@ class Cursor:
             if item.size is not None and not self._inside(item.offset, item.size):
                 continue
             inlined = item.cid.identity
-            if inlined is not None:
-                self._inline(item, inlined)
-            elif (node := nodes.get(item.cid)) is not None:
-                self.expand(item, node)
-            else:
+            node = nodes.get(item.cid)
+            if inlined is None and node is None:
                 taken.append(item)
                 used += MAX_BLOCK if item.size is None else item.size
+                continue
+            try:
+                if inlined is not None:
+                    self._inline(item, inlined)
+                elif node is not None:
+                    self.expand(item, node)
+            except BlobError:
+                self._stack.append(item)
+                if not taken:
+                    raise
+                break  # the error comes at its place, with the next window
         return taken
 
     def _inside(self, offset: int, size: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import repeat
 from typing import Literal, TypeAlias
 
 from attrs import define, field
@@ -134,9 +135,10 @@ class Parcel:
                 seen.add(self.cid)
                 yield self.cid, self.data, self.tsize
             return
-        stack = [(self.cid, 0)]
+        is_file = self.type == "file"
+        stack = [(self.cid, 0, self.size)]
         while stack:
-            cid, tsize = stack.pop()
+            cid, tsize, size = stack.pop()
             if cid.identity is not None:
                 continue
             block = self.nodes.get(cid)
@@ -145,15 +147,31 @@ class Parcel:
                 if not again:
                     seen.add(cid)
                     yield cid, block, len(block)
-                if not again or self.type == "file":
-                    stack.extend((link.cid, link.tsize) for link in reversed(parse_node(block).links))
+                if not again or (is_file and size):
+                    node = parse_node(block)
+                    sizes = node.block_sizes if is_file else repeat(1)
+                    below = [
+                        (link.cid, link.tsize, part) for link, part in zip(node.links, sizes, strict=False)
+                    ]
+                    stack.extend(reversed(below))
             elif (child := inside.get(cid)) is not None:
                 if cid not in seen:
                     yield cid, child, 0
-            elif self.type == "file":
+            elif is_file and size:
                 yield cid, None, tsize
+            elif is_file:
+                # No pass over the plain bytes comes by an empty leaf.
+                if cid not in seen:
+                    seen.add(cid)
+                    yield cid, self._empty(cid), tsize
             else:
                 raise MalformedContent(f"{self.cid} links to {cid}, which is not at hand", cid=self.cid)
+
+    def _empty(self, cid: Cid) -> bytes:
+        block = leaf_block(cid, b"")
+        if block is None:
+            raise ContentMismatch(f"an empty leaf of {self.cid} fails its proof: {cid}", cid=self.cid)
+        return block
 
     def _pairs(self, seen: set[Cid]) -> Iterator[tuple[Cid, bytes]]:
         leaves = self.source() if self.source is not None else iter(())

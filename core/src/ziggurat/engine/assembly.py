@@ -119,7 +119,9 @@ def assemble_stack(
     ahead = Pool(_ASKERS, "ziggurat-ahead")
     putters = Pool(_ASKERS, "ziggurat-put")  # its own: what a put reads may itself ask other tiers
     caches = CacheStack(
-        [_cache(tier, catalog, filler, failures) for tier in tiers if isinstance(tier, CacheTier)], failures
+        [_cache(tier, catalog, filler, failures) for tier in tiers if isinstance(tier, CacheTier)],
+        failures,
+        names,
     )
     places = Places([tier for tier in tiers if isinstance(tier, StoreTier)], catalog)
     owner = catalog.id if catalog is not None else ""
@@ -128,7 +130,7 @@ def assemble_stack(
     reader = Reader(caches, flights, fetcher, layouts, hashers, ahead)
     paths = Paths(reader)
     # What only looks must not warm the caches that it reports on.
-    looking, apart = CacheStack(caches.caches, failures, admits=False), Flights()
+    looking, apart = CacheStack(caches.caches, failures, names, admits=False), Flights()
     looker = Reader(
         looking,
         apart,
@@ -173,7 +175,7 @@ def assemble_stack(
         keeper=keeper,
         inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo),
         solo=solo,
-        pools=(hashers, putters, askers, ahead),
+        pools=(hashers, putters, ahead, askers),
     )
 
 

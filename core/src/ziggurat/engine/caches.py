@@ -90,7 +90,11 @@ class VolatileCache:
         """A victim that cannot be evicted still takes room: account it again instead of the new block."""
         self.index.drop(key)
         for victim in still_there:
-            stat = self.tier.stat_key(victim)
+            try:
+                stat = self.tier.stat_key(victim)
+            except ZigguratError as error:
+                self._failures.note(error)
+                continue
             if stat is not None and stat.stored is not None:
                 self.index.admit(victim, stat.stored)
 
@@ -112,14 +116,27 @@ class CacheStack:
     Args:
         caches: Hottest first.
         failures: Where failures are noted: a cache never fails a read.
+        order: Names of all tiers of the stack, hottest first.
         admits: False to look without changing what is cached.
     """
 
-    def __init__(self, caches: Sequence[BlockCache], failures: Failures, *, admits: bool = True) -> None:
+    def __init__(
+        self,
+        caches: Sequence[BlockCache],
+        failures: Failures,
+        order: Sequence[str] = (),
+        *,
+        admits: bool = True,
+    ) -> None:
         self.caches = tuple(caches)
         self._admitting = self.caches if admits else ()
         self._failures = failures
         self._largest = max((cache.capacity for cache in caches), default=0)
+        names = [cache.tier.name for cache in caches]
+        self._above = {
+            name: sum(1 for above in order[:position] if above in names)
+            for position, name in enumerate(order)
+        }
 
     def __bool__(self) -> bool:
         return bool(self.caches)
@@ -169,7 +186,11 @@ class CacheStack:
         except ZigguratError as error:
             self._failures.note(error)
 
-    def admit(self, key: str, block: bytes) -> None:
-        """Give a proved block from a store to every cache."""
-        for cache in self._admitting:
+    def above(self, tier: str) -> int:
+        """How many caches stand above a tier: those are given what it gave."""
+        return self._above.get(tier, 0)
+
+    def admit(self, key: str, block: bytes, above: int) -> None:
+        """Give a proved block to the hottest `above` caches."""
+        for cache in self._admitting[:above]:
             cache.admit(key, block)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
 from ziggurat.content import Cid, read_car
-from ziggurat.content.assemble import assemble
-from ziggurat.content.layout import Want
+from ziggurat.content.assemble import assemble, leaves_of
+from ziggurat.content.importer import Leaf
+from ziggurat.content.layout import Layout, Want
 from ziggurat.content.parcel import Parcel
 from ziggurat.errors import ContentMismatch, MalformedContent
 
@@ -83,12 +84,13 @@ class CarBlocks:
             if self._progress is not None:
                 self._progress(len(piece))
 
-    def get(self, cid: Cid, root: Cid, _place: Want | None = None) -> bytes:
-        """A block of the CAR, wherever in its blob it stands.
+    def raw_block(self, want: Want, root: Cid) -> bytes:
+        """A block of the CAR.
 
         Raises:
             MalformedContent: The CAR lacks it.
         """
+        cid = want.cid
         place = self._places.get(cid)
         if place is None:
             raise MalformedContent(
@@ -96,6 +98,13 @@ class CarBlocks:
             )
         offset, length = place
         return os.pread(self._file.fileno(), length, offset)
+
+    def known(self, root: Cid) -> None:
+        """None: the blocks are at hand, their order is not."""
+
+    def leaves(self, layout: Layout) -> Iterator[tuple[Leaf, bytes]]:
+        """`ziggurat.content.assemble.Blocks.leaves`."""
+        return leaves_of(layout, self)
 
     def parcels(self) -> list[Parcel]:
         """A parcel for each root of the CAR, whole.
@@ -105,7 +114,7 @@ class CarBlocks:
         """
         if not self.roots:
             raise MalformedContent("the CAR names no root, so nothing would keep its blocks")
-        return [assemble(root, self.get) for root in dict.fromkeys(self.roots)]
+        return [assemble(root, self) for root in dict.fromkeys(self.roots)]
 
 
 def export_car(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from contextlib import closing
 
 from ziggurat.backend import ByteRange
 from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, leaf_block, parse_node, proves_leaf
@@ -72,26 +73,6 @@ class Fetcher:
         """
         return Fetch(self, session, [want for want in wants if want.cid in mine], mine).run()
 
-    def odd_leaf(self, cid: Cid, root: Cid) -> bytes:
-        """A leaf that does not encode again from its plain bytes: only a dag store has it as it is.
-
-        Raises:
-            StoreUnavailable: No dag store gave it.
-        """
-        failures: list[Exception] = []
-        for place in self.places.of(root, failures):
-            if place.tier.is_dag:
-                _, block, error = _ask_block(place, cid)
-                if block is not None:
-                    return block
-                if error is not None:
-                    failures.append(error)
-        raise StoreUnavailable(
-            f"the leaf {cid} of {root} has an encoding of its own and is not at hand",
-            failures=failures,
-            cid=root,
-        )
-
 
 class Fetch:
     """One fetch; the state of `Fetcher.fetch`."""
@@ -100,47 +81,67 @@ class Fetch:
         self._shared, self._session, self._wants, self._mine = shared, session, wants, mine
         self._layout, self._root = session.layout, session.root
         self._out: dict[Cid, Value] = {}
+        self._above = 0
+        self._suspect = self._broke_off = False
 
     def run(self) -> dict[Cid, Value]:
         """Ask tier after tier; see `Fetcher.fetch`."""
         shared, mine = self._shared, self._mine
         failures: list[Exception] = []
-        error: BaseException | None = None
+        error: Exception | None = None
         try:
-            for place in shared.places.of(self._root, failures):
-                if not mine:
-                    break
-                self._ask(place, failures)
+            self._ask_all(failures)
             if mine:
                 error = self._missing(failures)
                 raise error
-        except BaseException as raised:
-            error = raised
-            raise
         finally:
-            while mine:
-                cid, flight = mine.popitem()
-                shared.flights.fail(cid.cache_key, flight, error or RuntimeError("the fetch ended early"))
+            # In the order of the bytes, so that the first is the one which no tier could give.
+            for want in self._wants:
+                flight = mine.pop(want.cid, None)
+                if flight is not None:
+                    shared.flights.fail(want.cid.cache_key, flight, error)
+                    error = None
         for failure in failures:
             shared.failures.note(failure)
         return self._out
+
+    def _ask_all(self, failures: list[Exception]) -> None:
+        """Give every tier its turn; as long as blocks arrive, those that lie behind a wrong one another."""
+        mine, asked = self._mine, list[Place]()
+        left = len(mine)
+        for place in self._shared.places.of(self._root, failures):
+            asked.append(place)
+            self._ask(place, failures)
+            if not mine:
+                return
+        while len(asked) > 1 and len(mine) < left:
+            left = len(mine)
+            for place in asked:
+                self._ask(place, failures)
+                if not mine:
+                    return
 
     def _missing(self, failures: list[Exception]) -> Exception:
         failures.extend(self._shared.places.elsewhere(self._root))
         if failures:
             return StoreUnavailable(
                 f"{self._root} could not be read, but some tier could not answer or lied",
-                failures=failures,
+                failures=list({str(failure): failure for failure in failures}.values()),
                 cid=self._root,
             )
-        return BlobNotFound(f"{self._root} is on no tier of this stack", cid=self._root)
+        lacking = next(want.cid for want in self._wants if want.cid in self._mine)
+        what = f"{self._root}" if lacking == self._root else f"the block {lacking} of {self._root}"
+        return BlobNotFound(f"{what} is on no tier of this stack", cid=self._root)
 
     def _ask(self, place: Place, failures: list[Exception]) -> None:
-        """One tier's turn: again after a body broke off and something had arrived, and after a repair."""
+        """One tier's turn: again after a body broke off, and after a repair."""
         tier = place.tier
         attempts, repaired = tier.guard.attempts, False
+        self._above = self._shared.caches.above(tier.name)
         while self._mine:
             left = len(self._mine)
+            about_root = self._root in self._mine
+            self._suspect = self._broke_off = False
             try:
                 if tier.is_dag:
                     self._from_dag(place)
@@ -148,22 +149,35 @@ class Fetch:
                     self._from_bytes(place)
             except CorruptBlob as error:
                 failures.append(error)
+                if not self._suspect:
+                    return
                 if repaired or not self._repair(place):
+                    # What this tier said of the tree is not what the next one is measured by.
+                    self._layout.complete = False
+                    self._shared.layouts.forget(self._root)
                     return
                 repaired = True
             except TierError as error:
                 failures.append(error)
                 attempts -= 1
-                if attempts < 1 or not error.retryable or len(self._mine) == left:
+                # A call that failed was repeated by the guard; what a body had left is fetched here.
+                if attempts < 1 or not error.retryable or error.retry_after is not None:
+                    return
+                if not self._broke_off and len(self._mine) == left:
                     return
             else:
-                if left == len(self._mine):
+                if left == len(self._mine) and (about_root or not tier.is_dag):
                     self._shared.places.absent(place, self._root)
                 return
 
     def _repair(self, place: Place) -> bool:
         repair = self._shared.repair
         return repair is not None and not place.tier.is_dag and repair.nodes(place, self._layout)
+
+    def _nodes_suspect(self, place: Place, what: str) -> CorruptBlob:
+        """An error after which the nodes are built again before the bytes are blamed."""
+        self._suspect = True
+        return place.tier.corrupt(self._root.nodes_key, what)
 
     # -- a block arrives --------------------------------------------------------------------------
 
@@ -184,12 +198,15 @@ class Fetch:
                 block = _block_of(cid, value)
             return block
 
-        if shared.caches:
-            size = len(value.block) if isinstance(value, Node) else len(value)
-            if shared.caches.takes(size):
-                shared.caches.admit(cid.cache_key, build())
-        self._out[cid] = value
-        shared.flights.land(cid.cache_key, flight, build)
+        try:
+            if self._above:
+                size = len(value.block) if isinstance(value, Node) else len(value)
+                if shared.caches.takes(size):
+                    shared.caches.admit(cid.cache_key, build(), self._above)
+        finally:
+            # Whatever a cache does, nobody is left waiting.
+            self._out[cid] = value
+            shared.flights.land(cid.cache_key, flight, build)
 
     def _land_block(self, cid: Cid, block: bytes) -> None:
         self._land(cid, block, value_of(self._session, cid, block))
@@ -197,15 +214,9 @@ class Fetch:
     # -- dag form ---------------------------------------------------------------------------------
 
     def _from_dag(self, place: Place) -> None:
-        tier, session = place.tier, self._session
-        worth = session.whole or tier.capabilities.ranges
-        if (
-            self._root.codec == DAG_PB
-            and self._root in self._mine
-            and worth
-            and tier.name not in session.streamed
-        ):
-            session.streamed.add(tier.name)
+        tier = place.tier
+        if self._streams(place):
+            self._session.streamed.add(tier.name)
             self._take_stream(place)
         wanted = list(self._mine)
         ask = self._shared.askers.map if len(wanted) > 1 and tier.remote else map
@@ -218,34 +229,57 @@ class Fetch:
         if failure is not None:
             raise failure
 
-    def _take_stream(self, place: Place) -> None:
-        """Take the first pairs of a whole DAG: what is wanted now, and a window's worth of what follows."""
+    def _streams(self, place: Place) -> bool:
+        """True if the pairs of the whole DAG, or of a range, are worth asking for."""
         session = self._session
-        hint = None
-        if session.stop is not None and session.stop > session.start:
-            hint = ByteRange(session.start, session.stop - session.start)
-        dag = place.tier.dag(self._root, hint, place.note)
+        if self._root.codec != DAG_PB or place.tier.name in session.streamed:
+            return False
+        if session.whole:
+            return self._root in self._mine
+        return place.tier.capabilities.ranges and len(self._mine) > 1 and self._hint() is not None
+
+    def _hint(self) -> ByteRange | None:
+        """The range that is wanted, inside the file; None while the file's size is not known."""
+        session, top = self._session, self._layout.top
+        if top is None or session.stop is None:
+            return None
+        stop = min(session.stop, top.size)
+        return ByteRange(session.start, stop - session.start) if stop > session.start else None
+
+    def _take_stream(self, place: Place) -> None:
+        """Take the first pairs of a DAG: what is wanted now, and a window's worth of what follows."""
+        session, shared = self._session, self._shared
+        dag = place.tier.dag(self._root, self._hint(), place.note)
         if dag is None:
             return
         taken = 0
+        arrived: dict[Cid, bytes] = {}
         try:
             for cid, block in dag.pairs():
                 if len(block) > MAX_BLOCK or not cid.matches(block):
                     raise place.tier.corrupt(self._root.key, f"gave a block that fails its proof: {cid}")
+                taken += len(block)
                 if cid in self._mine:
-                    self._land_block(cid, block)
+                    arrived[cid] = block
                 else:
                     session.early[cid] = block
-                taken += len(block)
+                    if self._above and shared.caches.takes(len(block)):
+                        shared.caches.admit(cid.cache_key, block, self._above)
                 if taken >= _EARLY_BYTES:
                     break
+        except TierError:
+            self._broke_off = True
+            raise
         finally:
             dag.close()
+            # Last, so that who waits for the root finds in the caches what came with it.
+            for cid, block in arrived.items():
+                self._land_block(cid, block)
 
     # -- bytes form -------------------------------------------------------------------------------
 
     def _from_bytes(self, place: Place) -> None:
-        layout = self._layout
+        layout, session = self._layout, self._session
         if self._root.codec != DAG_PB:
             for cid in list(self._mine):
                 self._whole_block(place, cid)
@@ -255,7 +289,7 @@ class Fetch:
         known = layout.nodes
         for cid in [cid for cid in self._mine if cid in known]:
             node = known[cid]
-            self._land(cid, node.block, node_value(node))
+            self._land(cid, node.block, node_value(session, node))
         if not self._mine:
             return
         top = layout.top
@@ -263,16 +297,24 @@ class Fetch:
             self._whole_leaf(place)
             return
         if not top.is_file:
-            raise place.tier.corrupt(self._root.nodes_key, f"lacks a node of {self._root}")
-        for run in runs_of(want for want in self._wants if want.cid in self._mine):
+            raise self._nodes_suspect(place, f"lacks a node of {self._root}")
+        wants = sorted((want for want in self._wants if want.cid in self._mine), key=lambda want: want.offset)
+        lost = next((want for want in wants if want.size is None or want.size > MAX_BLOCK), None)
+        for run in runs_of(wants if lost is None else wants[: wants.index(lost)]):
             self._read_run(place, run)
+        if lost is not None and lost.cid in self._mine:
+            raise self._nodes_suspect(place, f"lacks the node {lost.cid}: no leaf is so large")
 
     def _learn(self, place: Place) -> bool:
         """Read the blob's nodes from this tier; False if it does not hold the blob."""
-        nodes = place.tier.nodes(self._root)
+        try:
+            nodes = place.tier.nodes(self._root)
+        except CorruptBlob:
+            self._suspect = True
+            raise
         if nodes is None:
             if place.tier.has_key(self._root.key):
-                raise place.tier.corrupt(self._root.nodes_key, "has the bytes, but their nodes are missing")
+                raise self._nodes_suspect(place, "has the bytes, but their nodes are missing")
             return False
         self._layout.nodes.update(nodes)
         self._layout.complete = True
@@ -295,12 +337,15 @@ class Fetch:
             return
         with blob:
             if blob.size > MAX_BLOCK:
-                raise place.tier.corrupt(self._root.key, f"holds {blob.size} bytes, more than a leaf has")
+                raise self._nodes_suspect(
+                    place, f"lacks the nodes of {blob.size} bytes, more than a leaf has"
+                )
             try:
                 data = blob.read()
-            except (ContentMismatch, MalformedContent) as error:
+            except ContentMismatch as error:
                 raise place.tier.corrupt(self._root.key, error.message) from error
         if not proves_leaf(self._root, data):
+            self._suspect = True
             raise place.tier.corrupt(self._root.key, f"holds bytes that are not those of {self._root}")
         self._land(self._root, None, data)
 
@@ -319,19 +364,25 @@ class Fetch:
             room = session.target.slot(start, size) if session.target is not None else None
             placed = room is not None
             view = room if room is not None else memoryview(bytearray(size))
-            for want, data, good in proved_leaves(place.tier, blob, run, view, self._shared.hashers):
-                if not good:
-                    lie = place.tier.corrupt(
-                        self._root.key, f"holds wrong bytes at {want.offset}, in the leaf {want.cid}"
-                    )
-                    if want.cid in self._mine:
+            with closing(proved_leaves(place.tier, blob, run, view, self._shared.hashers)) as proved:
+                for want, data, good in proved:
+                    if not good:
+                        lie = place.tier.corrupt(
+                            self._root.key, f"holds wrong bytes at {want.offset}, in the leaf {want.cid}"
+                        )
+                        if want.cid not in self._mine:
+                            # The same leaf proved at another place of the file.
+                            self._shared.failures.note(lie)
+                            continue
+                        self._suspect = want.cid.codec == DAG_PB  # it may be a node that is taken for a leaf
                         raise lie
-                    self._shared.failures.note(lie)  # the same leaf proved at another place of the file
-                    continue
-                if placed and session.target is not None:
-                    session.target.placed(want.offset)
-                if want.cid in self._mine:
-                    self._land(want.cid, None, data)
+                    if placed and session.target is not None:
+                        session.target.placed(want.offset)
+                    if want.cid in self._mine:
+                        self._land(want.cid, None, data)
+        except TierError:
+            self._broke_off = True
+            raise
         finally:
             blob.close()
 
@@ -351,15 +402,15 @@ def value_of(session: Session, cid: Cid, block: bytes) -> Value:
     if cid.codec != DAG_PB:
         return block
     node = parse_node(block)
-    value = node_value(node)
+    value = node_value(session, node)
     if isinstance(value, Node):
         session.layout.nodes[cid] = node
     return value
 
 
-def node_value(node: Node) -> Value:
-    """A dag-pb node as a read sees it: a leaf of a file is its bytes."""
-    return node.data if node.is_file and not node.links else node
+def node_value(session: Session, node: Node) -> Value:
+    """A dag-pb node as a read sees it: a leaf of a file is its bytes, unless the read wants blocks."""
+    return node.data if node.is_file and not node.links and not session.encoded else node
 
 
 def _block_of(cid: Cid, value: Value) -> bytes:

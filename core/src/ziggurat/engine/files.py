@@ -7,6 +7,7 @@ from typing import BinaryIO, cast
 
 from ziggurat.content import Cid
 from ziggurat.engine.reader import Reader
+from ziggurat.errors import BlobError, StoreUnavailable
 
 __all__ = ["BlobFile"]
 
@@ -66,6 +67,21 @@ class BlobFile(io.RawIOBase):
         wanted = min(len(view), max(0, self._size - self._position))
         if not wanted:
             return 0
-        view[:wanted] = self._reader.read(self._cid, self._position, wanted)
+        try:
+            view[:wanted] = self._reader.read(self._cid, self._position, wanted)
+        except (BlobError, StoreUnavailable):
+            wanted = self._up_to_failure(view[:wanted])
         self._position += wanted
         return wanted
+
+    def _up_to_failure(self, view: memoryview) -> int:
+        """Fill as much as proves; the error comes when nothing is left before its position."""
+        filled = 0
+        try:
+            for piece in self._reader.stream(self._cid, self._position, len(view))[1]:
+                view[filled : filled + len(piece)] = piece
+                filled += len(piece)
+        except (BlobError, StoreUnavailable):
+            if not filled:
+                raise
+        return filled

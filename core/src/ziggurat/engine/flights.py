@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from ziggurat.content import Cid
+
 __all__ = ["Flight", "Flights"]
 
 
@@ -12,17 +14,20 @@ class Flight:
     """A fetch under way.
 
     Attributes:
+        root: The blob for which it was opened.
         block: The proved block, once it landed and somebody waited for it.
-        error: Why it did not land.
         landed: Set when it ended; made when somebody joins, for most flights have one reader.
+        error: Why it did not land, where every tier was asked for just this block: another reader of the
+            same blob would hear the same. None for a flight that ended for another reason.
     """
 
-    __slots__ = ("block", "error", "landed")
+    __slots__ = ("block", "error", "landed", "root")
 
-    def __init__(self) -> None:
+    def __init__(self, root: Cid) -> None:
         self.landed: threading.Event | None = None
+        self.root = root
         self.block: bytes | None = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
     def wait(self) -> None:
         """Return when the flight has landed or failed; only for one that was joined."""
@@ -39,8 +44,12 @@ class Flights:
         self.landings = 0
         """How many flights have ended: unchanged between two looks means nothing can have been cached."""
 
-    def claim(self, key: str) -> tuple[Flight, bool]:
+    def claim(self, key: str, root: Cid) -> tuple[Flight, bool]:
         """Open a flight, or join the one that is open.
+
+        Args:
+            key: The block's cache key.
+            root: The blob that the caller reads.
 
         Returns:
             The flight, and True if the caller owns it and must end it.
@@ -48,7 +57,7 @@ class Flights:
         with self._lock:
             flight = self._open.get(key)
             if flight is None:
-                flight = self._open[key] = Flight()
+                flight = self._open[key] = Flight(root)
                 return flight, True
             if flight.landed is None:
                 flight.landed = threading.Event()
@@ -60,16 +69,13 @@ class Flights:
         if joined is not None:
             try:
                 flight.block = block()
-            except BaseException as error:
-                flight.error = error
-                raise
             finally:
                 joined.set()
 
-    def fail(self, key: str, flight: Flight, error: BaseException) -> None:
-        """End an own flight without a block."""
-        joined = self._end(key, flight)
+    def fail(self, key: str, flight: Flight, error: Exception | None = None) -> None:
+        """End an own flight without a block; `error` as in `Flight`."""
         flight.error = error
+        joined = self._end(key, flight)
         if joined is not None:
             joined.set()
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ziggurat.catalog import Catalog
 from ziggurat.content import Cid, Node, as_key
-from ziggurat.content.layout import Want
 from ziggurat.engine.blocks import block_keys, first_key
 from ziggurat.engine.caches import BlockCache, CacheStack
 from ziggurat.engine.events import Failures
@@ -265,15 +264,10 @@ class Inspector:
         """Prove a closure in a dag store, every block of every blob beneath its root; gives its bytes."""
         from ziggurat.content.assemble import assemble
 
-        def get(block: Cid, root: Cid, place: Want | None) -> bytes:
-            data = reader.raw_block(block, root, place)
+        parcel = assemble(cid, reader)
+        for _, block in parcel.dag().pairs():
             if progress is not None:
-                progress(len(data))
-            return data
-
-        parcel = assemble(cid, get)
-        for _ in parcel.dag().pairs():
-            pass
+                progress(len(block))
         return parcel.size
 
     # -- tiers ------------------------------------------------------------------------------------

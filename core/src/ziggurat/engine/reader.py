@@ -5,15 +5,25 @@ from __future__ import annotations
 import io
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from copy import copy
 from functools import partial
 
-from ziggurat.content import DAG_PB, Cid, Node, directory_entries, leaf_block
+from ziggurat.content import DAG_PB, Cid, Node, leaf_block
+from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Cursor, Layout, Piece, Want
 from ziggurat.engine.caches import CacheStack
 from ziggurat.engine.fetch import Fetcher, node_value, value_of
 from ziggurat.engine.flights import Flight, Flights
 from ziggurat.engine.session import Buffer, Layouts, Session, Target, Value
-from ziggurat.errors import BlobNotFound, MalformedContent, NotAFile, RangeError, StoreUnavailable
+from ziggurat.errors import (
+    BlobNotFound,
+    BlobTooLarge,
+    MalformedContent,
+    NotAFile,
+    RangeError,
+    StoreError,
+    StoreUnavailable,
+)
 
 __all__ = ["Reader"]
 
@@ -45,15 +55,25 @@ class Reader:
     ) -> None:
         self._caches, self._flights, self._fetcher = caches, flights, fetcher
         self._layouts, self._hashers, self._ahead = layouts, hashers, ahead
+        self._retired = ""
+
+    def retire(self, why: str) -> None:
+        """End every read: the next step of each raises StoreError."""
+        self._retired = why
+
+    def _check(self) -> None:
+        if self._retired:
+            raise StoreError(self._retired)
 
     # -- blobs ------------------------------------------------------------------------------------
 
     def open(self, root: Cid, start: int = 0, stop: int | None = None) -> tuple[Session, Value]:
         """Begin a read: the session, and the root's node or (for a blob of one leaf) its plain bytes."""
+        self._check()
         session = Session(self._layouts.of(root), start, stop)
         top = session.layout.top
         if top is not None:
-            return session, node_value(top)
+            return session, node_value(session, top)
         if root.identity is not None:
             return session, value_of(session, root, root.identity)
         return session, self.resolve(session, [Want(0, None, root)])[root]
@@ -66,14 +86,18 @@ class Reader:
             NotAFile: The blob is a directory or symlink.
             BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
         """
-        stop = None if length is None else offset + length
-        session, top = self.open(root, offset, stop)
+        session, top = self.open(root, *_span(root, offset, length))
         if not isinstance(top, Node):
             start, stop = _bounds(root, len(top), offset, length)
             return bytes(top) if (start, stop) == (0, len(top)) else bytes(top[start:stop])
         start, stop = _bounds(root, _file(root, top).size, offset, length)
         # Filled in place and handed out without a copy: a BytesIO gives up its buffer when nobody looks.
-        room = io.BytesIO(bytes(stop - start))
+        try:
+            room = io.BytesIO(bytes(stop - start))
+        except (MemoryError, OverflowError):
+            raise BlobTooLarge(
+                f"{stop - start} bytes of {root} do not fit in memory; read it with stream or open", cid=root
+            ) from None
         view = room.getbuffer()
         session.start, session.stop = start, stop
         session.target = Target(view, start)
@@ -90,14 +114,17 @@ class Reader:
         Returns:
             The bytes in all, and the pieces.
         """
-        session, top = self.open(root, offset, None if length is None else offset + length)
+        session, top = self.open(root, *_span(root, offset, length))
         size = _file(root, top).size if isinstance(top, Node) else len(top)
         start, stop = _bounds(root, size, offset, length)
         if not isinstance(top, Node):
             return stop - start, iter((memoryview(top)[start:stop],) if stop > start else ())
         session.start, session.stop = start, stop
         pieces = self._pieces(session, _WINDOW_BYTES, _WINDOW_ITEMS, ahead=True)
-        return stop - start, (data for _, data in pieces)
+        # What a caller writes into a piece must not reach the other places of a block that repeats.
+        return stop - start, (
+            data if isinstance(data, bytes) else memoryview(data).toreadonly() for _, data in pieces
+        )
 
     def forget(self, root: Cid) -> None:
         """Drop what is remembered of a blob's tree."""
@@ -112,51 +139,79 @@ class Reader:
         _, top = self.open(root, 0, 0)
         return _file(root, top).size if isinstance(top, Node) else len(top)
 
-    def block(self, cid: Cid, root: Cid | None = None, place: Want | None = None) -> Value:
-        """One proved block: a node, or the plain bytes of a leaf.
+    def block(self, cid: Cid, root: Cid | None = None) -> Value:
+        """One proved block: a node (with what UnixFS says of it), or the plain bytes of a leaf.
 
         Args:
-            cid: The block.
+            cid: The root of a blob, or a shard of a directory.
             root: The blob that it belongs to, the block itself when it is a blob of its own.
-            place: Where in that file its plain bytes are; needed for a leaf of several.
         """
-        session = Session(self._layouts.of(root or cid))
-        if (node := session.layout.nodes.get(cid)) is not None:
+        return self._encoded(Want(0, None, cid), root or cid)
+
+    def _encoded(self, want: Want, root: Cid) -> Value:
+        self._check()
+        # Nothing beyond this block is wanted, so no range: a dag tier is asked for it alone.
+        session = Session(self._layouts.of(root), stop=0, encoded=True)
+        if (node := session.layout.nodes.get(want.cid)) is not None:
             return node
-        if cid.identity is not None:
-            return value_of(session, cid, cid.identity)
-        return self.resolve(session, [place or Want(0, None, cid)])[cid]
+        if want.cid.identity is not None:
+            return value_of(session, want.cid, want.cid.identity)
+        return self.resolve(session, [want])[want.cid]
 
     def nodes(self, root: Cid) -> Layout:
-        """All nodes of a file or directory: its complete layout, read from wherever they are."""
-        session, top = self.open(root)
+        """All nodes of a file: its complete layout, read from wherever they are."""
+        session, top = self.open(root, 0, 0)
         layout = session.layout
-        if layout.complete or not isinstance(top, Node):
-            layout.complete = True
+        if layout.complete or not isinstance(top, Node) or not top.is_file:
+            layout.complete = layout.complete or not isinstance(top, Node)
             return layout
-        pending = [(top, Want(0, None, root))]
+        asked: set[Cid] = set()
+        pending = [(top, 0)]
         while pending and not layout.complete:
-            wants = {want.cid: want for node, place in pending for want in _nodes_below(node, place)}
-            found = self.resolve(session, list(wants.values())) if wants else {}
-            pending = [(value, wants[cid]) for cid, value in found.items() if isinstance(value, Node)]
+            wants: dict[Cid, Want] = {}
+            for node, offset in pending:
+                for link, size in zip(node.links, node.block_sizes, strict=True):
+                    cid = link.cid
+                    if cid.codec == DAG_PB and cid.identity is None and cid not in asked:
+                        asked.add(cid)
+                        wants[cid] = Want(offset, size, cid)
+                    offset += size
+            # The first alone: a store that gives all nodes at once leaves nothing to ask for.
+            ordered = list(wants.values())
+            found = self.resolve(session, ordered[:1])
+            if not layout.complete:
+                found |= self.resolve(session, ordered[1:])
+            pending = [(value, wants[cid].offset) for cid, value in found.items() if isinstance(value, Node)]
         layout.complete = True
         return layout
 
-    def raw_block(self, cid: Cid, root: Cid, place: Want | None = None) -> bytes:
-        """One proved block, encoded as its CID names it.
+    # -- for `ziggurat.content.assemble` ----------------------------------------------------------
 
-        Args:
-            cid: The block.
-            root: The blob that it belongs to.
-            place: Where in that file its plain bytes are; needed for a leaf of several.
-        """
-        value = self.block(cid, root, place)
+    def raw_block(self, want: Want, root: Cid) -> bytes:
+        """One proved block, encoded as its CID names it, with its place in the blob."""
+        value = self._encoded(want, root)
         if isinstance(value, Node):
             return value.block
-        if cid.identity is not None:
-            return cid.identity
-        block = leaf_block(cid, bytes(value))
-        return block if block is not None else self._fetcher.odd_leaf(cid, root)
+        if want.cid.identity is not None:
+            return want.cid.identity
+        block = leaf_block(want.cid, bytes(value))
+        if block is None:  # pragma: no cover - it was proved with the same encodings
+            raise MalformedContent(f"{want.cid} does not encode again", cid=root)
+        return block
+
+    def known(self, root: Cid) -> Layout | None:
+        """The layout of a file, where it is complete already; None for a file of one leaf."""
+        layout = self.open(root, 0, 0)[0].layout
+        return layout if layout.complete and layout.top is not None else None
+
+    def leaves(self, layout: Layout) -> Iterator[tuple[Leaf, Buffer]]:
+        """Each non-empty leaf of a file with its plain bytes, in order; a node's bytes as the root's."""
+        top = layout.top
+        if top is None:  # pragma: no cover - a file without a node is one leaf, and is at hand
+            return
+        session = Session(layout, 0, top.size)
+        for piece in self._windows(session, _WINDOW_BYTES, _WINDOW_ITEMS, ahead=True):
+            yield Leaf(piece.offset, len(piece.data), piece.cid or layout.root), piece.data
 
     # -- pieces -----------------------------------------------------------------------------------
 
@@ -167,28 +222,41 @@ class Reader:
         start, stop = session.start, session.stop
         if stop is None or stop <= start:
             return
-        cursor = session.layout.cursor(start, stop)
-        coming: Future[list[Piece]] | None = None
         position = start
+        for offset, data, _ in self._windows(session, budget, count, ahead=ahead):
+            first, last = max(0, start - offset), min(len(data), stop - offset)
+            position = offset + last
+            whole = (first, last) == (0, len(data))
+            yield offset + first, data if whole else memoryview(data)[first:last]
+        if position != stop:
+            raise MalformedContent(f"{session.root} ends at {position}, not at {stop}", cid=session.root)
+
+    def _windows(self, session: Session, budget: int, count: int, *, ahead: bool) -> Iterator[Piece]:
+        """The whole pieces that the session's range touches, in order."""
+        cursor = session.layout.cursor(session.start, session.stop)
+        coming: Future[list[Piece]] | None = None
         try:
             while True:
+                self._check()
                 window = coming.result() if coming else self._window(session, cursor, budget, count)
                 coming = None
                 if not window:
-                    break
+                    return
                 if ahead and not cursor.done:
-                    coming = self._ahead.submit(self._window, session, cursor, budget, count)
-                for offset, data in window:
-                    first, last = max(0, start - offset), min(len(data), stop - offset)
-                    position = offset + last
-                    whole = (first, last) == (0, len(data))
-                    yield offset + first, data if whole else memoryview(data)[first:last]
+                    coming = self._submit(session, cursor, budget, count)
+                yield from window
                 del window
         finally:
             if coming is not None:
                 coming.cancel()
-        if position != stop:
-            raise MalformedContent(f"{session.root} ends at {position}, not at {stop}", cid=session.root)
+
+    def _submit(
+        self, session: Session, cursor: Cursor, budget: int, count: int
+    ) -> Future[list[Piece]] | None:
+        try:
+            return self._ahead.submit(self._window, session, cursor, budget, count)
+        except RuntimeError:
+            return None  # the store is being closed: the next step says so
 
     def _window(self, session: Session, cursor: Cursor, budget: int, count: int) -> list[Piece]:
         """The next pieces; empty only at the end."""
@@ -214,11 +282,14 @@ class Reader:
                     cursor.expand(item, value)
                     break
                 if item.size is not None and len(value) != item.size:
+                    if pieces:
+                        cursor.put_back(items[position:])
+                        break  # the error comes at its place, with the next window
                     raise MalformedContent(
                         f"the leaf {item.cid} has {len(value)} bytes, its parent says {item.size}",
                         cid=session.root,
                     )
-                pieces.append(Piece(item.offset, value))
+                pieces.append(Piece(item.offset, value, item.cid))
         return pieces
 
     def _up_to_failure(self, session: Session, cursor: Cursor, count: int) -> list[Piece]:
@@ -244,6 +315,16 @@ class Reader:
             BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
         """
         out: dict[Cid, Value] = {}
+        left = list(wants)
+        while left:
+            self._check()
+            failed = self._attempt(session, left, out)
+            # What another reader could not get for its own blob may be on the tiers of this one.
+            left = [want for want in left if want.cid in failed]
+        return out
+
+    def _attempt(self, session: Session, wants: Sequence[Want], out: dict[Cid, Value]) -> set[Cid]:
+        """Get each wanted block once; returns those whose flights of other readers ended without them."""
         mine: dict[Cid, Flight] = {}
         joined: dict[Cid, Flight] = {}
         landings = self._flights.landings
@@ -252,7 +333,7 @@ class Reader:
                 if value is not None:
                     out[cid] = value
                     continue
-                flight, own = self._flights.claim(cid.cache_key)
+                flight, own = self._flights.claim(cid.cache_key, session.root)
                 (mine if own else joined)[cid] = flight
             if mine and self._caches and self._flights.landings != landings:
                 # A flight may have ended between the look into the caches and the claim.
@@ -263,21 +344,19 @@ class Reader:
                         self._flights.land(cid.cache_key, mine.pop(cid), partial(bytes, block))
             if mine:
                 out.update(self._fetcher.fetch(session, wants, mine))
-        except BaseException as error:
+        finally:
             for cid, flight in mine.items():
-                self._flights.fail(cid.cache_key, flight, error)
-            raise
-        failed = []
+                self._flights.fail(cid.cache_key, flight)
+        failed = set()
         for cid, flight in joined.items():
             flight.wait()
             if flight.block is not None:
                 out[cid] = value_of(session, cid, flight.block)
+            elif flight.error is not None and flight.root == session.root:
+                raise copy(flight.error)  # every tier was just asked for this very block
             else:
-                failed.append(cid)
-        if failed:
-            # Another reader's failure is not this one's: its blob may be on other tiers. Ask for oneself.
-            out.update(self.resolve(session, [want for want in wants if want.cid in failed]))
-        return out
+                failed.add(cid)
+        return failed
 
     def _near(self, session: Session, wants: Sequence[Want]) -> Iterator[tuple[Cid, Value | None]]:
         """Each wanted block once, with its value if it came early or a cache has it."""
@@ -298,8 +377,6 @@ class Reader:
             block = self._caches.lookup(cid)
             if block is None:
                 return None
-        else:
-            self._caches.admit(cid.cache_key, block)
         value = value_of(session, cid, block)
         target = session.target
         if (
@@ -322,7 +399,7 @@ def _known(items: Sequence[Want | Piece], found: dict[Cid, Value]) -> Generator[
         if value is None or isinstance(value, Node) or not isinstance(item, Want):
             yield item  # a node is in the layout now, and is expanded when its turn comes
         else:
-            yield Piece(item.offset, value)
+            yield Piece(item.offset, value, item.cid)
 
 
 def _file(root: Cid, node: Node) -> Node:
@@ -331,23 +408,13 @@ def _file(root: Cid, node: Node) -> Node:
     return node
 
 
-def _nodes_below(node: Node, place: Want) -> Iterator[Want]:
-    """What a node links to that may be a node of the same blob: of a directory only its shards."""
-    if node.is_file:
-        offset = place.offset
-        for link, size in zip(node.links, node.block_sizes, strict=True):
-            if link.cid.codec == DAG_PB and link.cid.identity is None:
-                yield Want(offset, size, link.cid)
-            offset += size
-    elif node.is_directory:
-        for name, link in directory_entries(node):
-            if name is None and link.cid.identity is None:
-                yield Want(0, None, link.cid)
+def _span(root: Cid, offset: int, length: int | None) -> tuple[int, int | None]:
+    if offset < 0 or (length is not None and length < 0):
+        raise RangeError(f"offset {offset} and length {length} must not be negative", key=str(root))
+    return offset, None if length is None else offset + length
 
 
 def _bounds(root: Cid, size: int, offset: int, length: int | None) -> tuple[int, int]:
-    if offset < 0 or (length is not None and length < 0):
-        raise RangeError(f"offset {offset} and length {length} must not be negative", key=str(root))
     if offset > size:
         raise RangeError(f"{root} has {size} bytes; {offset} is beyond its end", key=str(root))
     return offset, size if length is None else min(size, offset + length)

@@ -19,6 +19,8 @@ from ziggurat.tiers import StoreTier
 
 __all__ = ["Repair"]
 
+_VAIN_SECONDS = 60.0
+
 
 class Repair:
     """Builds nodes again, once for a blob and tier.
@@ -37,50 +39,86 @@ class Repair:
         self._places, self._layouts, self._failures = places, layouts, failures
         self._hashers, self._catalog_id = hashers, catalog_id
         self._lock = threading.Lock()
-        self._tried: cachetools.LRUCache[tuple[str, str], bool] = cachetools.LRUCache(10_000)
+        self._busy: dict[tuple[str, Cid], threading.Lock] = {}
+        self._vain: cachetools.TTLCache[tuple[str, Cid], bool] = cachetools.TTLCache(10_000, _VAIN_SECONDS)
 
     def nodes(self, place: Place, layout: Layout) -> bool:
         """Build the nodes of a blob again from one tier's plain bytes.
 
+        Readers of one blob wait for the one that repairs it, and use what it built. What could not be built
+        is not tried again for a while: it costs a read of the whole blob.
+
         Returns:
             True if they prove: the layout then has them, and the tier too where this catalog owns it.
         """
-        tier, root = place.tier, layout.root
+        root = layout.root
         if root.codec != DAG_PB:
             return False
+        about = place.tier.name, root
         with self._lock:
-            if self._tried.get((tier.name, str(root.key))):
-                return False
-            self._tried[tier.name, str(root.key)] = True
-        self._layouts.forget(root)
+            turn = self._busy.setdefault(about, threading.Lock())
+        waited = turn.locked()
+        with turn:
+            with self._lock:
+                if about in self._vain:
+                    return False
+            built = self._layouts.of(root) if waited else layout
+            if waited and built is not layout and built.complete:
+                layout.nodes.update(built.nodes)
+                layout.complete = True
+                return True
+            self._layouts.forget(root)
+            done, vain = self._rebuild(place, layout)
+            with self._lock:
+                if vain:
+                    self._vain[about] = True
+                self._busy.pop(about, None)
+            return done
+
+    def _rebuild(self, place: Place, layout: Layout) -> tuple[bool, bool]:
+        """Whether the nodes are there again, and whether another try would be in vain."""
+        tier, root = place.tier, layout.root
         try:
-            stat = tier.stat_key(root.key)
-            if stat is None or stat.size is None:
-                return False
+            size = _plain_size(place, root)
+            if size is None:
+                return False, False
             encodings = [row.encoding for row in self._places.rows(root).values() if row.encoding]
-            built = rebuild_nodes(root, _reader(place, root), stat.size, encodings, self._hashers)
+            built = rebuild_nodes(root, _reader(place, root), size, encodings, self._hashers)
         except (ContentMismatch, MalformedContent, UnsupportedContent):
-            return False
+            return False, True
         except ZigguratError as error:
             self._failures.note(error)
-            return False
+            return False, False
         if built is None:
-            return False
+            return False, True
         layout.nodes.update((cid, parse_node(block)) for cid, block in built.nodes.items())
         layout.complete = True
         self._layouts.keep(layout)
-        if self._owned(tier):
-            try:
+        try:
+            if self._owned(tier):
                 tier.put_nodes(root, nodes_car(root, built.nodes))
-            except ZigguratError as error:
-                self._failures.note(error)
-        return True
+        except ZigguratError as error:
+            self._failures.note(error)
+        return True, False
 
     def _owned(self, tier: StoreTier) -> bool:
+        """True if the tier is written to, and is nobody else's."""
         if not tier.writable:
             return False
-        medium = tier.identify()
+        medium = tier.refresh_medium()
         return medium is not None and medium.catalogs[:1] in ((), (self._catalog_id,))
+
+
+def _plain_size(place: Place, root: Cid) -> int | None:
+    """Bytes under the plain key; None if there are none."""
+    stat = place.tier.stat_key(root.key)
+    if stat is not None and stat.size is not None:
+        return stat.size
+    blob = place.tier.plain(root, None, place.note)
+    if blob is None:
+        return None
+    with blob:
+        return blob.size
 
 
 def _reader(place: Place, root: Cid) -> Callable[[int, int], bytes]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, wait
 
 from ziggurat.backend import Blob
 from ziggurat.content import proves_leaf
@@ -24,9 +24,9 @@ Proved = tuple[Want, memoryview, bool]
 
 
 def runs_of(wants: Iterable[Want]) -> Iterator[list[Want]]:
-    """Leaves as runs of adjacent ones, each to be read as one range."""
+    """Leaves, in their order, as runs of adjacent ones, each to be read as one range."""
     run: list[Want] = []
-    for want in sorted(wants, key=lambda want: want.offset):
+    for want in wants:
         if run and run[-1].offset + (run[-1].size or 0) != want.offset:
             yield run
             run = []
@@ -37,7 +37,7 @@ def runs_of(wants: Iterable[Want]) -> Iterator[list[Want]]:
 
 def proved_leaves(
     tier: StoreTier, blob: Blob, run: list[Want], view: memoryview, hashers: Executor
-) -> Iterator[Proved]:
+) -> Generator[Proved]:
     """Read a run into its memory and prove each leaf there; in order.
 
     Leaves that arrived before a body broke off are given before the error.
@@ -52,7 +52,7 @@ def proved_leaves(
     large = len(view) > _PARALLEL_FROM
     if blob.pread is not None:
         placed = _Placed(blob, run[0].offset, view)
-        yield from hashers.map(placed.read, run) if large else map(placed.read, run)
+        yield from _all_ended(hashers, placed, run) if large else map(placed.read, run)
     elif large:
         yield from _pipelined(tier, blob, run, view, hashers)
     else:
@@ -77,6 +77,21 @@ class _Placed:
                 return want, data, False
             filled += count
         return want, data, proves_leaf(want.cid, data)
+
+
+def _all_ended(pool: Executor, placed: _Placed, run: list[Want]) -> Iterator[Proved]:
+    """`pool.map`, which ends only when no thread is reading any more.
+
+    A read that went on into memory which the next tier fills would undo what was proved there.
+    """
+    reading = [pool.submit(placed.read, want) for want in run]
+    try:
+        for future in reading:
+            yield future.result()
+    finally:
+        for future in reading:
+            future.cancel()
+        wait(reading)
 
 
 def _pipelined(

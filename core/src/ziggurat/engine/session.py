@@ -62,6 +62,7 @@ class Session:
         target: Where they go, None for a stream.
         early: Proved blocks that a DAG stream brought before they were wanted.
         streamed: Dag tiers whose stream was taken, so that the rest is asked block by block.
+        encoded: Blocks are wanted as they are, so a dag-pb leaf whose block is at hand is given as its node.
     """
 
     layout: Layout
@@ -70,6 +71,7 @@ class Session:
     target: Target | None = None
     early: dict[Cid, bytes] = field(factory=dict)
     streamed: set[str] = field(factory=set)
+    encoded: bool = False
 
     @property
     def root(self) -> Cid:

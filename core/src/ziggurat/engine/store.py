@@ -131,6 +131,8 @@ class Store(Reading, Writing, Keeping):
     def _retire(self, why: str) -> None:
         self._unusable = why
         self._hot = nothing
+        self._parts.reader.retire(why)
+        self._parts.looker.retire(why)
 
     # -- life -------------------------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ class TreeWriter:
             BlobNotFound, StoreUnavailable: The store does not keep all of it.
         """
         reader = solo(tier, Failures())
-        root = assemble(cid, reader.raw_block)
+        root = assemble(cid, reader)
         closure = closure_of(root)
         done, carried = Placement(), list[CopyRow]()
         with self._writer.adding():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ziggurat.backend import Blob, Medium
 from ziggurat.config.model import TierConfig
 from ziggurat.content import MAX_BLOCK
-from ziggurat.errors import CorruptBlob, PluginError, Unsupported
+from ziggurat.errors import ContentMismatch, CorruptBlob, PluginError, Unsupported
 from ziggurat.plugin.binding import Hooks
 from ziggurat.tiers.tier import Tier
 
@@ -49,7 +49,10 @@ class CacheTier(Tier):
                 raise CorruptBlob(
                     f"holds {found.size} bytes, more than a block has", tier=self.name, op="get", key=key
                 )
-            return found.read()
+            try:
+                return found.read()
+            except ContentMismatch as error:
+                raise CorruptBlob(error.message, tier=self.name, op="get", key=key) from error
 
     def put_block(self, key: str, block: bytes) -> None:
         """Keep a proved block; room was made before."""
@@ -66,10 +69,7 @@ class CacheTier(Tier):
 
     def identify(self) -> Medium | None:
         """Who a persistent cache is, with this catalog's marker left on it."""
-        if self.hooks.identify is None:
-            return Medium(f"tier:{self.name}")
-        found = self._call("identify", "", self.hooks.identify, True)
-        return Medium(found) if isinstance(found, str) else found
+        return self.ask_medium(claim=True)
 
     def contents(self) -> Iterator[tuple[str, int]]:
         """Key and bytes of every block that is there.
@@ -82,7 +82,7 @@ class CacheTier(Tier):
         listing = self._call("scan", "", self.hooks.scan)
         try:
             for key in listing:
-                stat = self.hooks.stat(key)
+                stat = self.stat_key(key)
                 if stat is not None:
                     yield key, stat.stored if stat.stored is not None else (stat.size or 0)
         except Exception as error:

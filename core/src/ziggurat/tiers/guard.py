@@ -8,10 +8,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, TypeVar, cast
 
+from ziggurat.backend import Blob, Dag
 from ziggurat.config.model import Limit, Retry
-from ziggurat.errors import TierError, TierThrottled, TierTimeout, TierUnavailable
+from ziggurat.errors import BackendFault, TierError, TierThrottled, TierTimeout, TierUnavailable
 
-__all__ = ["Breaker", "Guard", "Pace"]
+__all__ = ["Breaker", "Guard", "Pace", "within"]
 
 T = TypeVar("T")
 
@@ -146,10 +147,15 @@ class Guard:
             if self._pace is not None:
                 self._pace.wait()
             try:
-                answer = hook(*args) if self._total is None else _within(self._total, hook, args)
+                answer = hook(*args) if self._total is None else within(self._total, hook, *args)
             except TierUnavailable as error:
                 if not isinstance(error, TierThrottled):
                     self.breaker.failed()
+                raise
+            except BackendFault:
+                raise
+            except TierError:
+                self.breaker.succeeded()  # a refusal is an answer
                 raise
         self.breaker.succeeded()
         return answer
@@ -167,23 +173,36 @@ def _worth_retrying(longest: float) -> Callable[[Exception], bool | float]:
     return decide
 
 
-def _within(seconds: float, hook: Callable[..., T], args: tuple[object, ...]) -> T:
+def within(seconds: float, hook: Callable[..., T], *args: object) -> T:
     """Run a call in a thread that is left behind when it does not answer in time.
 
-    A daemon thread, because one of a pool would keep the interpreter from ending.
+    A daemon thread, because one of a pool would keep the interpreter from ending. What a call that was left
+    behind returns in the end is closed, so that nothing stays open.
+
+    Raises:
+        TierTimeout: It did not answer within `seconds`.
     """
     done: list[Any] = []
+    lock = threading.Lock()
+    left = False
 
     def run() -> None:
         try:
-            done.append((True, hook(*args)))
+            answer: tuple[bool, Any] = (True, hook(*args))
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
-            done.append((False, error))
+            answer = (False, error)
+        with lock:
+            done.append(answer)
+            late = left
+        if late and isinstance(answer[1], Blob | Dag):
+            answer[1].close()
 
     thread = threading.Thread(target=run, name="ziggurat-call", daemon=True)
     thread.start()
     thread.join(seconds)
-    if not done:
+    with lock:
+        left = not done
+    if left:
         raise TierTimeout(f"did not answer within {seconds:g} s", retryable=True)
     answered, value = done[0]
     if not answered:

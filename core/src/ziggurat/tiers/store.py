@@ -54,11 +54,7 @@ class StoreTier(Tier):
         if self._medium is not None and (self._claimed or not claim):
             return self._medium
         with self._identity_lock:
-            if self.hooks.identify is None:
-                self._medium = Medium(f"tier:{self.name}")
-            else:
-                found = self._call("identify", "", self.hooks.identify, claim)
-                self._medium = Medium(found) if isinstance(found, str) else found
+            self._medium = self.ask_medium(claim)
             self._claimed = self._claimed or (claim and self._medium is not None)
             return self._medium
 
@@ -336,7 +332,11 @@ class StoreTier(Tier):
         if self.hooks.evict is None:
             raise Unsupported("is read-only", tier=self.name, op="evict", key=key)
         answer = self._call("evict", key, self.hooks.evict, key, note)
-        evicted = answer if isinstance(answer, Evicted) else Evicted(bool(answer))
+        if not isinstance(answer, Evicted | bool):
+            raise self._fault(
+                "evict", key, f"gave a {type(answer).__name__}; an evict gives a bool or Evicted"
+            )
+        evicted = answer if isinstance(answer, Evicted) else Evicted(answer)
         if evicted.had:
             self.meter.evictions += 1
         return evicted

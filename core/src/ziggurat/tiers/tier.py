@@ -6,18 +6,29 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
 
-from ziggurat.backend import Blob, ByteRange, Capabilities, Dag, Info, Role, Stat
+from ziggurat.backend import Blob, ByteRange, Capabilities, Dag, Info, Medium, Role, Stat
 from ziggurat.config.model import TierConfig
 from ziggurat.content import Cid
-from ziggurat.errors import BackendFault, TierError, Unsupported, ZigguratError
+from ziggurat.errors import (
+    BackendFault,
+    BlobError,
+    ContentMismatch,
+    CorruptBlob,
+    MalformedContent,
+    TierError,
+    Unsupported,
+)
 from ziggurat.plugin.binding import Hooks
-from ziggurat.tiers.guard import Guard
+from ziggurat.tiers.guard import Guard, within
 from ziggurat.tiers.meter import Meter
 
 __all__ = ["Content", "Tier"]
 
 T = TypeVar("T")
 Content: TypeAlias = bytes | Blob | Dag
+
+_WRITING = ("put", "put_many")
+"""Operations in which an error may be about the content that was handed over, and not about the tier."""
 
 
 class Tier:
@@ -31,6 +42,7 @@ class Tier:
         name, role, capabilities: What the configuration and the backend say.
         meter: What it did.
         guard: How it is called.
+        direct: Nothing stands between a call and the backend's hook.
     """
 
     def __init__(self, config: TierConfig, hooks: Hooks) -> None:
@@ -42,7 +54,7 @@ class Tier:
         self.guard = Guard(config.retry, config.limit, config.timeouts.total, config.breaker)
         self.log = logging.getLogger(f"ziggurat.tier.{config.name}")
         # A local tier without limits is called directly: the guard costs more than a small read.
-        self._direct = (
+        self.direct = (
             config.retry.attempts <= 1
             and config.breaker == 0
             and config.timeouts.total is None
@@ -77,7 +89,7 @@ class Tier:
 
     def get(self, key: str, byte_range: ByteRange | None = None, note: bytes | None = None) -> Content | None:
         """`BackendSpec.get`; the body of what it returns is watched like the call itself."""
-        if self._direct:
+        if self.direct:
             try:
                 found = self._get(key, byte_range, note)
             except Exception as error:
@@ -132,11 +144,31 @@ class Tier:
 
     def has_key(self, key: str) -> bool:
         """`BackendSpec.has`."""
-        return bool(self._call("has", key, self.hooks.has, key))
+        answer = self._call("has", key, self.hooks.has, key)
+        if answer is not True and answer is not False:
+            # What has no truth of its own must not pass for "absent".
+            raise self._fault("has", key, f"gave a {type(answer).__name__}; a has gives True or False")
+        return answer
 
     def stat_key(self, key: str) -> Stat | None:
         """`BackendSpec.stat`."""
-        return self._call("stat", key, self.hooks.stat, key)
+        answer = self._call("stat", key, self.hooks.stat, key)
+        if answer is not None and not isinstance(answer, Stat):
+            raise self._fault("stat", key, f"gave a {type(answer).__name__}; a stat gives a Stat or None")
+        return answer
+
+    def ask_medium(self, claim: bool) -> Medium | None:
+        """`BackendSpec.identify`; the tier's own name where the backend cannot say."""
+        if self.hooks.identify is None:
+            return Medium(f"tier:{self.name}")
+        found = self._call("identify", "", self.hooks.identify, claim)
+        if isinstance(found, str):
+            return Medium(found)
+        if found is not None and not isinstance(found, Medium):
+            raise self._fault(
+                "identify", "", f"gave a {type(found).__name__}; an identify gives a str or a Medium"
+            )
+        return found
 
     def close(self) -> None:
         """`BackendSpec.close`, if there is one."""
@@ -152,7 +184,7 @@ class Tier:
             except Exception as error:
                 raise self.translated(op, key, error) from error
 
-        if self._direct:
+        if self.direct:
             return attempt(*args)
         try:
             return self.guard.call(attempt, *args)
@@ -168,8 +200,10 @@ class Tier:
         if isinstance(error, TierError):
             self._fill(error, op, key)
             return error
-        if isinstance(error, ZigguratError):
+        if isinstance(error, BlobError) and op in _WRITING:
             return error
+        if isinstance(error, ContentMismatch | MalformedContent):
+            return CorruptBlob(error.message, tier=self.name, op=op, key=key)
         return self._fault(op, key, f"raised {type(error).__name__}: {error}")
 
     def _fill(self, error: TierError, op: str, key: str) -> None:
@@ -185,32 +219,55 @@ class Tier:
     # -- bodies ---------------------------------------------------------------------------------
 
     def _watch_blob(self, key: str, blob: Blob) -> Blob:
-        meter, pread = self.meter, blob.pread
+        if not isinstance(blob.size, int) or blob.size < 0:
+            blob.close()
+            raise self._fault("get", key, f"gave a Blob of the size {blob.size!r}")
+        meter, pread, total = self.meter, blob.pread, self.config.timeouts.total
 
         def chunks() -> Iterator[bytes | bytearray | memoryview]:
+            following = blob.chunks().__next__
             try:
-                for chunk in blob.chunks():
+                while True:
+                    chunk = following() if total is None else within(total, following)
+                    if not isinstance(chunk, bytes | bytearray | memoryview):
+                        raise self._fault("get", key, f"gave a {type(chunk).__name__} as a chunk of a Blob")
+                    if chunk.__class__ is memoryview and chunk.itemsize != 1:
+                        chunk = chunk.cast("B")
                     meter.bytes_read += len(chunk)
                     yield chunk
+            except StopIteration:
+                return
             except Exception as error:
                 raise self._body_failed(key, error) from error
 
         def read_at(view: memoryview, offset: int) -> int:
             try:
                 count = pread(view, offset)  # type: ignore[misc]  # handed out only when there is one
+                if not isinstance(count, int) or not 0 <= count <= len(view):
+                    raise self._fault("get", key, f"filled {count!r} of {len(view)} bytes")
             except Exception as error:
                 raise self._body_failed(key, error) from error
             meter.bytes_read += count
             return count
 
-        return Blob(blob.size, chunks, close=blob.close, pread=read_at if pread is not None else None)
+        # A call that is left behind may still write: with a time limit nobody lends it memory.
+        placed = read_at if pread is not None and total is None else None
+        return Blob(blob.size, chunks, close=blob.close, pread=placed)
 
     def _watch_dag(self, key: str, dag: Dag) -> Dag:
+        total = self.config.timeouts.total
+
         def pairs() -> Iterator[tuple[Cid, bytes]]:
+            following = dag.pairs().__next__
             try:
-                for cid, block in dag.pairs():
+                while True:
+                    cid, block = following() if total is None else within(total, following)
+                    if not isinstance(cid, Cid) or not isinstance(block, bytes):
+                        raise self._fault("get", key, "gave a pair that is not a Cid and bytes")
                     self.meter.bytes_read += len(block)
                     yield cid, block
+            except StopIteration:
+                return
             except Exception as error:
                 raise self._body_failed(key, error) from error
 

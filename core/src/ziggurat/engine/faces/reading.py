@@ -37,7 +37,7 @@ class Reading(Face):
         if ref.__class__ is Cid and length is None and not offset:
             # A block that is in this process's memory: two look-ups, and a note for the policy.
             block = self._hot(ref.cache_key)
-            if block is not None and ref.codec != DAG_PB:
+            if block.__class__ is bytes and ref.codec != DAG_PB:
                 self._hit(ref.cache_key)
                 self._noted(ref.cache_key)
                 return block

@@ -119,7 +119,7 @@ class Writing(Face):
         stack = self._stack()
         cid = stack.paths.resolve(ref)
         self._note(cid)
-        return export_car(assemble(cid, stack.reader.raw_block), target, progress)
+        return export_car(assemble(cid, stack.reader), target, progress)
 
     def adopt(self, cid: Cid | str, tier: str) -> Receipt:
         """Make a root of what a store tier already keeps, after proving all of it.
@@ -138,7 +138,7 @@ class Writing(Face):
         """
         stack = self._writable()
         root = _cid(cid)
-        parcel = assemble(root, stack.reader.raw_block)
+        parcel = assemble(root, stack.reader)
         kept = stack.catalog is not None and stack.catalog.protects(str(root.key))
         return stack.trees.copy(parcel, self._store_tier(tier), make_root=not kept)
 
