@@ -390,6 +390,7 @@ class Reader:
             if slot is not None:
                 slot[:] = value
                 target.placed(want.offset)
+                return slot  # and let the block go: a large read would hold its bytes twice
         return value
 
 

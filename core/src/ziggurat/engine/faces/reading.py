@@ -34,12 +34,18 @@ class Reading(Face):
             NotAFile: A directory or symlink.
             RangeError: The range begins outside the file.
         """
-        if ref.__class__ is Cid and length is None and not offset:
-            # A block that is in this process's memory: two look-ups, and a note for the policy.
-            block = self._hot(ref.cache_key)
-            if block.__class__ is bytes and ref.codec != DAG_PB:
-                self._hit(ref.cache_key)
-                self._noted(ref.cache_key)
+        if length is None and not offset:
+            # A block that is in this process's memory: two look-ups, and a note for the policy. The text of a
+            # CID that is not dag-pb is its own cache key; a ".block" is a node or an encoded leaf, no blob.
+            block, key = None, ""
+            if ref.__class__ is Cid:
+                if ref.codec != DAG_PB:
+                    block = self._hot(key := ref.cache_key)
+            elif ref.__class__ is str and not ref.endswith(".block"):
+                block = self._hot(key := ref)
+            if block.__class__ is bytes:
+                self._hit(key)
+                self._noted(key)
                 return block
         stack = self._stack()
         cid = stack.paths.resolve(ref)
