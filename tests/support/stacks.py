@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define, field, frozen
-
 from tests.support import dag_backend
+
 from ziggurat.backend import BackendType, Blob, Capabilities, Context, Dag, Info, Key, Medium, Stat, hookimpl
 from ziggurat.catalog import Catalog
 from ziggurat.config.model import Retry, TierConfig
@@ -23,7 +23,17 @@ from ziggurat.errors import TierError, ZigguratError
 from ziggurat.plugin.registry import Provider
 from ziggurat.tiers import CacheTier, StoreTier, make_tier
 
-__all__ = ["ManyShelfBackend", "Shelf", "ShelfBackend", "Spec", "dag", "disk", "memory", "open_stack", "shelf"]
+__all__ = [
+    "ManyShelfBackend",
+    "Shelf",
+    "ShelfBackend",
+    "Spec",
+    "dag",
+    "disk",
+    "memory",
+    "open_stack",
+    "shelf",
+]
 
 Script = Callable[[str, str], object]
 
@@ -134,7 +144,9 @@ class ManyShelfBackend(ShelfBackend):
     """The same with `put_many`."""
 
     @hookimpl
-    def put_many(self, items: Sequence[tuple[Key, bytes | Blob | Dag, Info | None]]) -> list[Stat | ZigguratError]:
+    def put_many(
+        self, items: Sequence[tuple[Key, bytes | Blob | Dag, Info | None]]
+    ) -> list[Stat | ZigguratError]:
         self._ask("put_many", str(len(items)))
         answers: list[Stat | ZigguratError] = []
         for key, content, info in items:

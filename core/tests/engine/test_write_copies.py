@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.support.dag_backend import DagMedium
 from tests.support.stacks import FAST_RETRY, Shelf, Spec, dag, open_stack, shelf
+
 from ziggurat.content import Cid
 from ziggurat.engine.store import Store
 from ziggurat.errors import (
@@ -247,7 +247,9 @@ def test_a_failing_source_blames_no_tier(stack: Callable[..., Store], pieces: in
     accounts_right(store, one)
 
 
-def test_a_file_that_changes_between_the_passes_is_refused(stack: Callable[..., Store], tmp_path: Path) -> None:
+def test_a_file_that_changes_between_the_passes_is_refused(
+    stack: Callable[..., Store], tmp_path: Path
+) -> None:
     one, two = Shelf(), Shelf()
     path = tmp_path / "file"
     path.write_bytes(BIG)
@@ -272,6 +274,7 @@ def test_a_backend_that_swallows_the_error_of_a_source_is_not_believed(
     stack: Callable[..., Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.support.stacks import ShelfBackend
+
     from ziggurat.backend import Stat
 
     path = tmp_path / "file"
@@ -395,7 +398,9 @@ def test_a_retryable_failure_is_tried_again(stack: Callable[..., Store]) -> None
 
 
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.data())
 def test_whatever_fails_acknowledged_is_there_and_accounts_are_right(
@@ -416,7 +421,9 @@ def test_whatever_fails_acknowledged_is_there_and_accounts_are_right(
     many = data.draw(st.booleans())
     capacity = data.draw(st.sampled_from([None, 5000]))
     specs = [shelf(f"t{n}", one, many=many, capacity=capacity) for n, one in enumerate(shelves)]
-    payloads = [bytes([n]) * size for n, size in enumerate(data.draw(st.lists(st.integers(0, 2000), max_size=8)))]
+    payloads = [
+        bytes([n]) * size for n, size in enumerate(data.draw(st.lists(st.integers(0, 2000), max_size=8)))
+    ]
     acknowledged: dict[Cid, bytes] = {}
     path = tmp_path_factory.mktemp("stack")
     with open_stack(path / "c", *specs, min_copies=2) as store:
