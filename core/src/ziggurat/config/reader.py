@@ -52,6 +52,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
+_SECRET = 4
+"""Characters from which a text of the environment is hidden in every message; shorter ones hide nothing."""
+
+
 @define
 class Reader:
     """Reads and checks values, and remembers what came from the environment.
@@ -159,6 +163,8 @@ class Reader:
             self.variables[at] = name
             if self.environ[name]:
                 self.values.add(self.environ[name])
+                if len(self.environ[name]) >= _SECRET:
+                    self.report.hidden.add(self.environ[name])
             return self._plain(self.environ[name], at, shape, name)
         if "default" in value:
             return self._plain(value["default"], at, shape)

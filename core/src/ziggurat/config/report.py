@@ -47,10 +47,12 @@ class Report:
     Attributes:
         label: The file as the user wrote it, "" for a mapping.
         lines: Lines of its keys.
+        hidden: Texts from the environment, which may be secrets: no problem repeats them.
     """
 
     label: str = ""
     lines: Mapping[KeyPath, int] = field(factory=dict)
+    hidden: set[str] = field(factory=set)
     _problems: list[_Problem] = field(factory=list, init=False)
 
     def __len__(self) -> int:
@@ -76,6 +78,8 @@ class Report:
             kind: The error to raise when every problem is of this kind.
             cause: The error behind it. A `PluginError` that is the only problem is raised itself.
         """
+        for secret in self.hidden:
+            text = text.replace(secret, "***")
         parts = (self.where(at), format_path(at), " ".join(text.split()))
         line = line_of(self.lines, at) if self.label else 0
         self._problems.append(_Problem(line, ": ".join(part for part in parts if part), kind, cause))

@@ -129,11 +129,11 @@ class Parcel:
         """
         inside = {child.cid: child for child in self.children}
         if self.cid not in self.nodes:
-            if self.data is None or self.cid.codec == DAG_PB:
+            if self.data is None:
                 yield self.cid, None, self.tsize
             elif self.cid not in seen:
                 seen.add(self.cid)
-                yield self.cid, self.data, self.tsize
+                yield self.cid, self._leaf(self.cid, self.data), self.tsize
             return
         is_file = self.type == "file"
         stack = [(self.cid, 0, self.size)]
@@ -163,14 +163,15 @@ class Parcel:
                 # No pass over the plain bytes comes by an empty leaf.
                 if cid not in seen:
                     seen.add(cid)
-                    yield cid, self._empty(cid), tsize
+                    yield cid, self._leaf(cid, b""), tsize
             else:
                 raise MalformedContent(f"{self.cid} links to {cid}, which is not at hand", cid=self.cid)
 
-    def _empty(self, cid: Cid) -> bytes:
-        block = leaf_block(cid, b"")
+    def _leaf(self, cid: Cid, piece: bytes) -> bytes:
+        """A leaf encoded as its CID names it; a block of any codec but dag-pb is its bytes."""
+        block = leaf_block(cid, piece) if cid.codec == DAG_PB else piece
         if block is None:
-            raise ContentMismatch(f"an empty leaf of {self.cid} fails its proof: {cid}", cid=self.cid)
+            raise ContentMismatch(f"a leaf of {self.cid} fails its proof: {cid}", cid=self.cid)
         return block
 
     def _pairs(self, seen: set[Cid]) -> Iterator[tuple[Cid, bytes]]:
@@ -184,9 +185,7 @@ class Parcel:
                 if cid in seen:
                     continue
                 seen.add(cid)
-                block = leaf_block(cid, bytes(piece))
-                if block is None:
-                    raise ContentMismatch(f"a leaf of {self.cid} fails its proof: {cid}", cid=self.cid)
+                block = self._leaf(cid, bytes(piece))
             yield cid, block
 
     def _next_piece(self, leaves: Iterator[tuple[Leaf, Buffer]], cid: Cid) -> Buffer:

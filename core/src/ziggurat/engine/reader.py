@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from copy import copy
 from functools import partial
 
-from ziggurat.content import DAG_PB, Cid, Node, leaf_block
+from ziggurat.content import DAG_PB, Cid, Node, directory_entries, leaf_block
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Cursor, Layout, Piece, Want
 from ziggurat.engine.caches import CacheStack
@@ -159,23 +159,18 @@ class Reader:
         return self.resolve(session, [want])[want.cid]
 
     def nodes(self, root: Cid) -> Layout:
-        """All nodes of a file: its complete layout, read from wherever they are."""
+        """All nodes of a file or directory: its complete layout, read from wherever they are."""
         session, top = self.open(root, 0, 0)
         layout = session.layout
-        if layout.complete or not isinstance(top, Node) or not top.is_file:
-            layout.complete = layout.complete or not isinstance(top, Node)
-            return layout
         asked: set[Cid] = set()
-        pending = [(top, 0)]
+        pending = [(top, 0)] if isinstance(top, Node) else []
         while pending and not layout.complete:
             wants: dict[Cid, Want] = {}
             for node, offset in pending:
-                for link, size in zip(node.links, node.block_sizes, strict=True):
-                    cid = link.cid
-                    if cid.codec == DAG_PB and cid.identity is None and cid not in asked:
-                        asked.add(cid)
-                        wants[cid] = Want(offset, size, cid)
-                    offset += size
+                for want in _nodes_below(node, offset):
+                    if want.cid not in asked:
+                        asked.add(want.cid)
+                        wants[want.cid] = want
             # The first alone: a store that gives all nodes at once leaves nothing to ask for.
             ordered = list(wants.values())
             found = self.resolve(session, ordered[:1])
@@ -392,6 +387,17 @@ class Reader:
                 target.placed(want.offset)
                 return slot  # and let the block go: a large read would hold its bytes twice
         return value
+
+
+def _nodes_below(node: Node, offset: int) -> Iterator[Want]:
+    """The links of a file's or shard's node that may be nodes of the same blob."""
+    if node.type == "hamt":
+        yield from (Want(0, None, link.cid) for name, link in directory_entries(node) if name is None)
+    elif node.is_file:
+        for link, size in zip(node.links, node.block_sizes, strict=True):
+            if link.cid.codec == DAG_PB and link.cid.identity is None:
+                yield Want(offset, size, link.cid)
+            offset += size
 
 
 def _known(items: Sequence[Want | Piece], found: dict[Cid, Value]) -> Generator[Want | Piece]:
