@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
+from functools import partial
+from itertools import chain
+from typing import cast
 
 from ziggurat.backend import Blob, ByteRange
 from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, leaf_block, parse_node, proves_leaf
-from ziggurat.content.layout import Want
+from ziggurat.content.layout import Layout, Want
 from ziggurat.engine.caches import CacheStack
 from ziggurat.engine.events import Failures
 from ziggurat.engine.flights import Flight, Flights
@@ -67,7 +70,46 @@ class Fetcher:
             BlobNotFound: Every tier answered, and some block is nowhere.
             StoreUnavailable: Some block is nowhere, and some tier could not answer.
         """
-        return Fetch(self, session, [want for want in wants if want.cid in mine], mine).run()
+        failures: list[Exception] = []
+        places = self.places.of(session.root, failures)
+        return Fetch(self, session, [want for want in wants if want.cid in mine], mine).run(places, failures)
+
+    def lone(self, cid: Cid, flight: Flight) -> bytes:
+        """Fetch a blob that is one block of its own, and end its flight: `fetch` without what files need.
+
+        Raises:
+            BlobNotFound, StoreUnavailable: As `fetch`.
+        """
+        failures: list[Exception] = []
+        places = self.places.of(cid, failures)
+        try:
+            for place in places:
+                tier = place.tier
+                if tier.is_dag or tier.guard.attempts > 1:
+                    places = chain((place,), places)
+                    break
+                try:
+                    block = tier.block(cid, place.note)
+                    if block is not None and not cid.matches(block):
+                        raise tier.corrupt(cid.key, f"holds bytes that are not those of {cid}")
+                except TierError as error:
+                    failures.append(error)
+                    continue
+                if block is None:
+                    self.places.absent(place, cid)
+                    continue
+                if self.caches:
+                    self.caches.admit(cid.cache_key, block)
+                self.flights.land(cid.cache_key, flight, partial(bytes, block))
+                for failure in failures:
+                    self.failures.note(failure)
+                return block
+        except BaseException as error:
+            self.flights.fail(cid.cache_key, flight, error)
+            raise
+        # Whoever is left takes the long way: streams, retries, and the verdict when nobody has it.
+        rest = Fetch(self, Session(Layout(cid)), [Want(0, None, cid)], {cid: flight})
+        return cast("bytes", rest.run(places, failures)[cid])  # a block that is not dag-pb is never a node
 
     def odd_leaf(self, cid: Cid, root: Cid) -> bytes:
         """A leaf that does not encode again from its plain bytes: only a dag store has it as it is.
@@ -94,13 +136,17 @@ class Fetch:
         self._layout, self._root = session.layout, session.root
         self._out: dict[Cid, Value] = {}
 
-    def run(self) -> dict[Cid, Value]:
-        """Ask tier after tier; see `Fetcher.fetch`."""
+    def run(self, places: Iterator[Place], failures: list[Exception]) -> dict[Cid, Value]:
+        """Ask tier after tier; see `Fetcher.fetch`.
+
+        Args:
+            places: Whom to ask.
+            failures: Why tiers were passed over so far; more are added.
+        """
         shared, mine = self._shared, self._mine
-        failures: list[Exception] = []
         error: BaseException | None = None
         try:
-            for place in shared.places.of(self._root, failures):
+            for place in places:
                 if not mine:
                     break
                 self._ask(place, failures)

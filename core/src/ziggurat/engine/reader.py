@@ -66,8 +66,11 @@ class Reader:
             NotAFile: The blob is a directory or symlink.
             BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
         """
-        stop = None if length is None else offset + length
-        session, top = self.open(root, offset, stop)
+        top: Value
+        if root.codec != DAG_PB and root.identity is None:
+            top = self._lone(root)
+        else:
+            session, top = self.open(root, offset, None if length is None else offset + length)
         if not isinstance(top, Node):
             start, stop = _bounds(root, len(top), offset, length)
             return bytes(top) if (start, stop) == (0, len(top)) else bytes(top[start:stop])
@@ -83,6 +86,27 @@ class Reader:
         session.target = None
         view.release()
         return room.getvalue()
+
+    def _lone(self, cid: Cid) -> Value:
+        """A blob that is one block of its own: `resolve` without what only files need."""
+        caches, flights = self._caches, self._flights
+        landings = flights.landings
+        if caches and (block := caches.lookup(cid)) is not None:
+            return block
+        flight, own = flights.claim(cid.cache_key)
+        if not own:
+            return self.resolve(Session(Layout(cid)), [Want(0, None, cid)])[cid]
+        if caches and flights.landings != landings:
+            # A flight may have ended between the look into the caches and the claim.
+            try:
+                block = caches.lookup(cid)
+            except BaseException as error:
+                flights.fail(cid.cache_key, flight, error)
+                raise
+            if block is not None:
+                flights.land(cid.cache_key, flight, partial(bytes, block))
+                return block
+        return self._fetcher.lone(cid, flight)
 
     def stream(self, root: Cid, offset: int, length: int | None) -> tuple[int, Iterator[Buffer]]:
         """Plain bytes in order and in pieces, each proved before it is given.
