@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.scenarios.children import blob, config
+
 from ziggurat import open_store
 from ziggurat.content import Cid
-from ziggurat.engine.store import Store
 from ziggurat.errors import StoreError, StoreFull, ZigguratError
 
 CHILDREN = Path(__file__).with_name("children.py")
@@ -89,7 +88,9 @@ def test_processes_that_fill_a_store_never_exceed_its_capacity(tmp_path: Path) -
     for watcher in watchers:
         watcher.start()
     lines = [
-        line for child in [start("until_full", tmp_path, seed, **more) for seed in range(3)] for line in said(child)
+        line
+        for child in [start("until_full", tmp_path, seed, **more) for seed in range(3)]
+        for line in said(child)
     ]
     for watcher in watchers:
         assert watcher.end() <= capacity
@@ -323,7 +324,7 @@ def test_closing_while_others_work_is_clean(tmp_path: Path, round_: int) -> None
                         pass
                 else:
                     store.get(cids[number % 3])
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - of whatever kind, it is looked at below
             errors.append(error)
 
     workers = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(8)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ziggurat.content.cid import DAG_PB, RAW, Cid
 from ziggurat.content.dagpb import encode_link
 from ziggurat.content.hashes import HASHES
@@ -10,7 +12,7 @@ from ziggurat.content.profile import Profile
 from ziggurat.content.unixfs import inner_data
 from ziggurat.content.varint import encode_varint
 
-__all__ = ["LeafHasher", "Tree"]
+__all__ = ["LeafHasher", "Tree", "leaf_hasher"]
 
 
 class LeafHasher:
@@ -48,6 +50,12 @@ class LeafHasher:
 
     def _envelope(self, size: int) -> tuple[bytes, bytes]:
         return self._chunk_envelope if size == self._chunk else leaf_envelope(size)
+
+
+@lru_cache(32)
+def leaf_hasher(profile: Profile) -> LeafHasher:
+    """The hasher of a profile, made once: a small file costs less than the preparations."""
+    return LeafHasher(profile)
 
 
 class _Level:

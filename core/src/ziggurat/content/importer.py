@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from attrs import frozen
 
-from ziggurat.content.balanced import LeafHasher, Tree
+from ziggurat.content.balanced import LeafHasher, Tree, leaf_hasher
 from ziggurat.content.cid import Cid
 from ziggurat.content.leaves import Buffer
 from ziggurat.content.profile import Profile
@@ -34,6 +34,7 @@ _BATCH = 2 << 20
 """Bytes hashed in one go by a thread: enough that handing out the work costs nothing."""
 
 _BATCH_LEAVES = 1024
+_CPUS = os.cpu_count() or 1  # asked once: the system reads a file for it
 _STREAM_WINDOW = 8
 """Batches of a stream that may be in memory at once: 16 MiB."""
 
@@ -125,7 +126,7 @@ def import_file(
         ContentMismatch: The source gave fewer or more bytes than asked: it changed meanwhile.
         Exception: Whatever `read` raised.
     """
-    hasher = LeafHasher(profile)
+    hasher = leaf_hasher(profile)
     tree = Tree(profile)
     chunk = profile.chunk_size
     span = chunk * max(1, min(_BATCH // chunk, _BATCH_LEAVES))
@@ -142,7 +143,7 @@ def import_file(
 
     starts = iter(range(0, size, span))
     # The tasks hold no content, so the window only has to keep every thread busy.
-    window = 2 * (os.cpu_count() or 1) + 2
+    window = 2 * _CPUS + 2
     done = 0
     for batch in _run(pool if size > chunk else None, window, ((digests, start) for start in starts)):
         before = done
@@ -174,7 +175,7 @@ def import_stream(
     Raises:
         Exception: Whatever iterating `chunks` raised.
     """
-    hasher = LeafHasher(profile)
+    hasher = leaf_hasher(profile)
     tree = Tree(profile)
     empty = True
 
@@ -182,7 +183,7 @@ def import_stream(
         return [(hasher.digest(leaf), len(leaf)) for leaf in leaves]
 
     batches = _batches(_recut(chunks, profile.chunk_size), profile.chunk_size)
-    window = min(os.cpu_count() or 1, _STREAM_WINDOW - 2) + 2
+    window = min(_CPUS, _STREAM_WINDOW - 2) + 2
     for batch in _run(pool, window, ((digests, leaves) for leaves in batches)):
         empty = False
         for digest, size in batch:

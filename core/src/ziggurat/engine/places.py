@@ -52,6 +52,7 @@ class Places:
         )
         self._mediums: dict[str, str] = {}
         self._claimed: set[str] = set()
+        self._unlisted = [Place(tier) for tier in self.stores]
         # With one store that is always asked, and never wants a note, the catalog cannot change the answer.
         self._consult = len(self.stores) > 1 or any(
             not tier.config.probe or tier.hooks.get_names_note for tier in self.stores
@@ -151,9 +152,9 @@ class Places:
             failures: Receives why a tier is passed over although it may hold the blob.
         """
         if not self._consult or self.catalog is None:
-            for tier in self.stores:
-                if self._usable(tier, failures):
-                    yield Place(tier)
+            for place in self._unlisted:
+                if place.tier.name in self._mediums or self._usable(place.tier, failures):
+                    yield place
         else:
             rows = self.rows(root)
             listed, others = [], []

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from copy import copy
 from functools import partial
+from typing import cast
 
 from ziggurat.content import DAG_PB, Cid, Node, directory_entries, leaf_block
 from ziggurat.content.importer import Leaf
@@ -86,10 +87,13 @@ class Reader:
             NotAFile: The blob is a directory or symlink.
             BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
         """
-        session, top = self.open(root, *_span(root, offset, length))
+        span = _span(root, offset, length)
+        if root.codec != DAG_PB and root.identity is None:
+            self._check()
+            return _part(root, self._lone(root), offset, length)
+        session, top = self.open(root, *span)
         if not isinstance(top, Node):
-            start, stop = _bounds(root, len(top), offset, length)
-            return bytes(top) if (start, stop) == (0, len(top)) else bytes(top[start:stop])
+            return _part(root, top, offset, length)
         start, stop = _bounds(root, _file(root, top).size, offset, length)
         # Filled in place and handed out without a copy: a BytesIO gives up its buffer when nobody looks.
         try:
@@ -107,6 +111,28 @@ class Reader:
         session.target = None
         view.release()
         return room.getvalue()
+
+    def _lone(self, cid: Cid) -> bytes:
+        """A blob that is one block of its own: `resolve` without what only files need."""
+        caches, flights = self._caches, self._flights
+        landings = flights.landings
+        if caches and (block := caches.lookup(cid)) is not None:
+            return block
+        flight, own = flights.claim(cid.cache_key, cid)
+        if not own:
+            found = self.resolve(Session(Layout(cid)), [Want(0, None, cid)])[cid]
+            return bytes(cast("bytes", found))  # a block that is not dag-pb is never a node
+        if caches and flights.landings != landings:
+            # A flight may have ended between the look into the caches and the claim.
+            try:
+                block = caches.lookup(cid)
+            except BaseException:
+                flights.fail(cid.cache_key, flight, None)
+                raise
+            if block is not None:
+                flights.land(cid.cache_key, flight, partial(bytes, block))
+                return block
+        return self._fetcher.lone(cid, flight)
 
     def stream(self, root: Cid, offset: int, length: int | None) -> tuple[int, Iterator[Buffer]]:
         """Plain bytes in order and in pieces, each proved before it is given.
@@ -419,6 +445,11 @@ def _span(root: Cid, offset: int, length: int | None) -> tuple[int, int | None]:
     if offset < 0 or (length is not None and length < 0):
         raise RangeError(f"offset {offset} and length {length} must not be negative", key=str(root))
     return offset, None if length is None else offset + length
+
+
+def _part(root: Cid, data: Buffer, offset: int, length: int | None) -> bytes:
+    start, stop = _bounds(root, len(data), offset, length)
+    return bytes(data) if (start, stop) == (0, len(data)) else bytes(data[start:stop])
 
 
 def _bounds(root: Cid, size: int, offset: int, length: int | None) -> tuple[int, int]:
