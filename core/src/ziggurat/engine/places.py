@@ -123,7 +123,7 @@ class Places:
         """
         if not self._consult or self.catalog is None:
             for tier in self.stores:
-                if self._usable(tier, failures):
+                if self._usable(tier, failures) and not self._is_absent(tier, root):
                     yield Place(tier)
         else:
             rows = self.rows(root)

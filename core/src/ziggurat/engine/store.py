@@ -219,7 +219,10 @@ class Store:
         """
         if ref.__class__ is Cid and length is None and not offset:
             # A block that is in this process's memory: two look-ups, and a note for the policy.
-            block = self._hot(ref.cache_key)
+            try:
+                block = self._hot(ref.cache_key)
+            except Exception:  # noqa: BLE001 - the tier's own path asks again, and notes what went wrong
+                block = None
             if block.__class__ is bytes and ref.codec != DAG_PB:
                 self._hit(ref.cache_key)
                 self._noted(ref.cache_key)
