@@ -32,7 +32,8 @@ def _open(folder: Path, entries: int) -> Store:
 
 def _admit(store: Store) -> Callable[[str, bytes], None]:
     """The way by which a proved block comes into the caches of a store."""
-    return store._stack().caches.admit
+    caches = store._stack().caches
+    return lambda key, block: caches.admit(key, block, len(caches.caches))
 
 
 def _hits(quick: bool) -> Iterator[Row]:

@@ -48,7 +48,8 @@ class Rig:
     Attributes:
         held: Bytes by key.
         identity: Who the medium is.
-        catalogs: Markers on it; the first catalog that claims is the owner.
+        catalogs: Markers on it, the owner's first.
+        markers: It keeps the marker of a catalog that claims it.
         asked: Every call as (hook, key, range), in order.
         bytes_given: Bytes of the answers of `get`, as they were taken.
         down: The medium cannot be reached.
@@ -60,6 +61,7 @@ class Rig:
     held: dict[str, bytes] = field(factory=dict)
     identity: str = Factory(lambda: f"rig-{uuid.uuid4()}")
     catalogs: list[str] = field(factory=list)
+    markers: bool = False
     asked: list[tuple[str, str, ByteRange | None]] = field(factory=list)
     bytes_given: int = 0
     down: bool = False
@@ -190,7 +192,7 @@ class Rigged(ReadOnlyRigged):
         answer = self.rig.begin("identify", "")
         if answer is not PASS:
             return answer
-        if claim and self.catalog not in self.rig.catalogs:
+        if claim and self.rig.markers and self.catalog not in self.rig.catalogs:
             self.rig.catalogs.append(self.catalog)
         return Medium(self.rig.identity, tuple(self.rig.catalogs))
 
@@ -232,7 +234,8 @@ def store(
 
 def source(name: str, rig: Rig | None = None, **given: Any) -> StoreTier:
     """A read-only tier over a rig."""
-    return store(name, rig, role="source", kind=rig_type(read_only=True), **given)
+    kind = given.pop("kind", None) or rig_type(read_only=True)
+    return store(name, rig, role="source", kind=kind, **given)
 
 
 def cache(

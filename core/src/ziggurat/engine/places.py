@@ -153,7 +153,9 @@ class Places:
         """
         if not self._consult or self.catalog is None:
             for place in self._unlisted:
-                if place.tier.name in self._mediums or self._usable(place.tier, failures):
+                tier = place.tier
+                ready = tier.name in self._mediums or self._usable(tier, failures)
+                if ready and not (tier.remote and self._is_absent(tier, root)):
                     yield place
         else:
             rows = self.rows(root)

@@ -57,14 +57,13 @@ class Repair:
         about = place.tier.name, root
         with self._lock:
             turn = self._busy.setdefault(about, threading.Lock())
-        waited = turn.locked()
         with turn:
             with self._lock:
                 if about in self._vain:
                     return False
-            built = self._layouts.of(root) if waited else layout
-            if waited and built is not layout and built.complete:
-                layout.nodes.update(built.nodes)
+            known = self._layouts.of(root)
+            if known.complete and known.nodes.keys() - layout.nodes.keys():
+                layout.nodes.update(known.nodes)
                 layout.complete = True
                 return True
             self._layouts.forget(root)
