@@ -26,6 +26,7 @@ from ziggurat.errors import (
     StoreUnavailable,
     TierError,
 )
+from ziggurat.tiers import StoreTier
 
 __all__ = ["Fetch", "Fetcher"]
 
@@ -83,12 +84,15 @@ class Fetcher:
         Raises:
             BlobNotFound, StoreUnavailable: As `fetch`.
         """
+        failures: list[Exception] = []
+        asked: StoreTier | None = None
         try:
-            place = next(self.places.of(cid, []), None)
-            if place is not None and not place.tier.is_dag and place.tier.guard.attempts <= 1:
-                block = _simply(place, cid)
+            place = next(self.places.of(cid, failures), None)
+            if place is not None and not place.tier.is_dag and not place.tier.remote:
+                asked = place.tier
+                block = _simply(place, cid, failures)
                 if block is not None:
-                    above = self.caches.above(place.tier.name)
+                    above = self.caches.above(asked.name)
                     if above:
                         self.caches.admit(cid.cache_key, block, above)
                     self.flights.land(cid.cache_key, flight, partial(bytes, block))
@@ -96,18 +100,20 @@ class Fetcher:
         except BaseException as error:
             self.flights.fail(cid.cache_key, flight, error if isinstance(error, Exception) else None)
             raise
-        # The long way asks that tier again, notes what it says, and goes on to the others.
-        found = self.fetch(Session(Layout(cid)), [Want(0, None, cid)], {cid: flight})
-        return bytes(cast("bytes", found[cid]))  # a block that is not dag-pb is never a node
+        rest = Fetch(self, Session(Layout(cid)), [Want(0, None, cid)], {cid: flight})
+        return bytes(cast("bytes", rest.run(failures, asked)[cid]))  # such a block is never a node
 
 
-def _simply(place: Place, cid: Cid) -> bytes | None:
-    """The proved block of a lone blob, None for anything that needs a closer look."""
+def _simply(place: Place, cid: Cid, failures: list[Exception]) -> bytes | None:
+    """The proved block of a lone blob, None if the tier does not hold it or failed."""
     try:
         block = place.tier.block(cid, place.note)
-    except TierError:
+        if block is None or cid.matches(block):
+            return block
+        raise place.tier.corrupt(cid.key, f"holds bytes that are not those of {cid}")
+    except TierError as error:
+        failures.append(error)
         return None
-    return block if block is not None and cid.matches(block) else None
 
 
 class Fetch:
@@ -120,13 +126,20 @@ class Fetch:
         self._above = 0
         self._suspect = self._broke_off = False
 
-    def run(self) -> dict[Cid, Value]:
-        """Ask tier after tier; see `Fetcher.fetch`."""
+    def run(
+        self, failures: list[Exception] | None = None, asked: StoreTier | None = None
+    ) -> dict[Cid, Value]:
+        """Ask tier after tier; see `Fetcher.fetch`.
+
+        Args:
+            failures: What went wrong before.
+            asked: A tier that had its turn already.
+        """
         shared, mine = self._shared, self._mine
-        failures: list[Exception] = []
+        failures = [] if failures is None else failures
         error: Exception | None = None
         try:
-            self._ask_all(failures)
+            self._ask_all(failures, asked)
             if mine:
                 error = self._missing(failures)
                 raise error
@@ -141,13 +154,14 @@ class Fetch:
             shared.failures.note(failure)
         return self._out
 
-    def _ask_all(self, failures: list[Exception]) -> None:
+    def _ask_all(self, failures: list[Exception], before: StoreTier | None) -> None:
         """Give every tier its turn; as long as blocks arrive, those that lie behind a wrong one another."""
         mine, asked = self._mine, list[Place]()
         left = len(mine)
         for place in self._shared.places.of(self._root, failures):
             asked.append(place)
-            self._ask(place, failures)
+            if place.tier is not before:
+                self._ask(place, failures)
             if not mine:
                 return
         while len(asked) > 1 and len(mine) < left:
