@@ -128,11 +128,11 @@ class Parcel:
         """
         inside = {child.cid: child for child in self.children}
         if self.cid not in self.nodes:
-            if self.data is None or self.cid.codec == DAG_PB:
+            if self.data is None:
                 yield self.cid, None, self.tsize
             elif self.cid not in seen:
                 seen.add(self.cid)
-                yield self.cid, self.data, self.tsize
+                yield self.cid, self._only(self.data), self.tsize
             return
         is_file = self.type == "file"
         stack = [(self.cid, 0, self.size)]
@@ -165,6 +165,13 @@ class Parcel:
                     yield cid, self._empty(cid), tsize
             else:
                 raise MalformedContent(f"{self.cid} links to {cid}, which is not at hand", cid=self.cid)
+
+    def _only(self, data: bytes) -> bytes:
+        """The block of a blob that is one block."""
+        block = leaf_block(self.cid, data) if self.cid.codec == DAG_PB else data
+        if block is None:
+            raise ContentMismatch(f"the bytes of {self.cid} fail their proof", cid=self.cid)
+        return block
 
     def _empty(self, cid: Cid) -> bytes:
         block = leaf_block(cid, b"")
