@@ -118,40 +118,45 @@ class _Assembly:
 
     def _explored(self, root: Cid, top: Node) -> Layout:
         """The complete layout of a file, its dag-pb blocks looked at one by one."""
-        nodes = {root: top}
+        nodes: dict[Cid, Node] = {}
         leaves: set[Cid] = set()
-        pending = [(top, 0)]
-        while pending:
-            parent, offset = pending.pop()
-            for link, size in zip(parent.links, parent.block_sizes, strict=True):
-                cid, at = link.cid, offset
-                offset += size
-                if cid.codec != DAG_PB or cid.identity is not None or cid in nodes or cid in leaves:
-                    continue
-                node = parse_node(self._blocks.raw_block(Want(at, size, cid), root))
-                if node.links:
-                    if not node.is_file:
-                        raise MalformedContent(
-                            f"{root} is a file with the {node.type or 'node'} {cid} in it", cid=root
-                        )
-                    nodes[cid] = node
-                    pending.append((node, at))
-                elif leaf_block(cid, node.data) is None:
+        # Depth first, as an importer orders them: a blob has one `.nodes`, wherever it came from.
+        stack = [Want(0, top.size, root)]
+        while stack:
+            want = stack.pop()
+            cid = want.cid
+            if cid.codec != DAG_PB or cid.identity is not None or cid in nodes or cid in leaves:
+                continue
+            node = top if cid == root else parse_node(self._blocks.raw_block(want, root))
+            if not node.links:
+                if leaf_block(cid, node.data) is None:
                     nodes[cid] = node  # it would not encode again from its bytes, so it is kept as it is
                 else:
                     leaves.add(cid)
+                continue
+            if not node.is_file:
+                raise MalformedContent(
+                    f"{root} is a file with the {node.type or 'node'} {cid} in it", cid=root
+                )
+            nodes[cid] = node
+            below, offset = [], want.offset
+            for link, size in zip(node.links, node.block_sizes, strict=True):
+                below.append(Want(offset, size, link.cid))
+                offset += size
+            stack.extend(reversed(below))
         return Layout(root, nodes, complete=True)
 
     # -- directories ------------------------------------------------------------------------------
 
     def _linking(self, root: Cid, top: Node, depth: int) -> Parcel:
-        nodes = {root: top}
-        pending = [top] if top.type == "hamt" else []
-        while pending:
-            for cid in _shards(pending.pop()):
-                if cid not in nodes:
-                    node = nodes[cid] = parse_node(self._block(cid, root))
-                    pending.append(node)
+        nodes: dict[Cid, Node] = {}
+        stack = [root]
+        while stack:
+            cid = stack.pop()
+            if cid not in nodes:
+                node = nodes[cid] = top if cid == root else parse_node(self._block(cid, root))
+                if node.type == "hamt":
+                    stack.extend(reversed(list(_shards(node))))
         linked = tuple(dict.fromkeys(cid for _, cid in children_of(nodes, root)))
         links = tuple(cid for cid in linked if cid.identity is None)
         children = tuple(self.parcel(cid, depth + 1) for cid in links) if self._closure else ()

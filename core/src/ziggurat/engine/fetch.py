@@ -124,7 +124,9 @@ class Fetch:
         self._layout, self._root = session.layout, session.root
         self._out: dict[Cid, Value] = {}
         self._above = 0
-        self._suspect = self._broke_off = False
+        self._told_by = ""
+        """The tier that gave the nodes of the layout in this fetch."""
+        self._suspect = self._broke_off = self._doubted = False
 
     def run(
         self, failures: list[Exception] | None = None, asked: StoreTier | None = None
@@ -188,6 +190,7 @@ class Fetch:
         tier = place.tier
         attempts, repaired = tier.guard.attempts, False
         self._above = self._shared.caches.above(tier.name)
+        self._doubted = False
         while self._mine:
             left = len(self._mine)
             about_root = self._root in self._mine
@@ -201,12 +204,16 @@ class Fetch:
                 failures.append(error)
                 if not self._suspect:
                     return
-                if repaired or not self._repair(place):
-                    # What this tier said of the tree is not what the next one is measured by.
+                stale = self._told_by != tier.name and self._layout.complete
+                if stale or repaired or not self._repair(place):
+                    # What one tier said of the tree is not what another is measured by.
                     self._layout.complete = False
                     self._shared.layouts.forget(self._root)
-                    return
-                repaired = True
+                    if not stale:
+                        return
+                    self._doubted = True  # only its own word counts now
+                else:
+                    repaired = True
             except TierError as error:
                 failures.append(error)
                 attempts -= 1
@@ -357,6 +364,12 @@ class Fetch:
 
     def _learn(self, place: Place) -> bool:
         """Read the blob's nodes from this tier; False if it does not hold the blob."""
+        known = self._shared.layouts.of(self._root)
+        if known.complete and known is not self._layout and not self._doubted:
+            self._layout.nodes.update(known.nodes)  # another reader was faster
+            self._layout.complete = True
+            return True
+        self._told_by = place.tier.name
         try:
             nodes = place.tier.nodes(self._root)
         except CorruptBlob:

@@ -31,6 +31,15 @@ def type_of(value: Value, cid: Cid) -> BlobType:
     return "file" if cid.codec in (DAG_PB, RAW) else "block"
 
 
+def _is_text(name: str) -> bool:
+    """True if a directory can have this name: the bytes of an undecodable argument are in none."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Paths:
     """Resolves references and lists directories.
 
@@ -63,7 +72,10 @@ class Paths:
 
     def _child(self, directory: Cid, name: str) -> Cid:
         node = self.directory(directory)
-        if node.type == "hamt":
+        found: Link | None
+        if not _is_text(name):
+            found = None
+        elif node.type == "hamt":
             found = self._in_shards(directory, node, name)
         else:
             found = next((link for entry, link in directory_entries(node) if entry == name), None)

@@ -299,8 +299,8 @@ class Reader:
                 value = found[item.cid]
                 if isinstance(value, Node):
                     # A link turned out to be a node: what lies beneath it comes before the rest.
-                    cursor.put_back(_known(items[position + 1 :], found))
-                    cursor.expand(item, value)
+                    session.layout.nodes.setdefault(item.cid, value)
+                    cursor.put_back([item, *_known(items[position + 1 :], found)])
                     break
                 if item.size is not None and len(value) != item.size:
                     if pieces:

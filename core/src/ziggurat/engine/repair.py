@@ -92,7 +92,7 @@ class Repair:
             return False, True
         layout.nodes.update((cid, parse_node(block)) for cid, block in built.nodes.items())
         layout.complete = True
-        self._layouts.keep(layout)
+        self._layouts.keep(layout, replace=True)
         try:
             if self._owned(tier):
                 tier.put_nodes(root, nodes_car(root, built.nodes))

@@ -97,10 +97,17 @@ class Layouts:
             known = self._known.get(root)
         return known if known is not None else Layout(root)
 
-    def keep(self, layout: Layout) -> None:
-        """Remember a complete layout; one that is too large is not kept."""
+    def keep(self, layout: Layout, *, replace: bool = False) -> None:
+        """Remember a complete layout; one that is too large is not kept.
+
+        Args:
+            layout: What is known.
+            replace: It is better than what may be known.
+        """
         if layout.complete and layout.nodes:
             with self._lock:
+                if replace:
+                    self._known.pop(layout.root, None)
                 if layout.root not in self._known and _weight(layout) <= self._known.maxsize:
                     self._known[layout.root] = layout
 
