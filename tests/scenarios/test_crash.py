@@ -48,6 +48,8 @@ def killed(name: str, folder: Path, seed: int, after: float, **more: Any) -> lis
 
 def on_medium(folder: Path) -> dict[str, int]:
     """Key and bytes of everything a disk medium keeps, read past the backend."""
+    if not (folder / "marker.json").exists():  # not made yet, or its maker was killed
+        return {}
     with sqlite3.connect(f"file:{folder / 'small.db'}?mode=ro", uri=True) as database:
         held = dict(database.execute("SELECT key, length(data) FROM small").fetchall())
     database.close()

@@ -43,6 +43,8 @@ def said(child: subprocess.Popen[str]) -> list[list[str]]:
 
 
 def on_medium(folder: Path) -> dict[str, int]:
+    if not (folder / "marker.json").exists():  # not made yet, or its maker was killed
+        return {}
     with sqlite3.connect(f"file:{folder / 'small.db'}?mode=ro", uri=True, timeout=30) as database:
         held = dict(database.execute("SELECT key, length(data) FROM small").fetchall())
     database.close()

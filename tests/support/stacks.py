@@ -52,7 +52,7 @@ class Shelf:
         catalogs: Who left a marker, the owner first.
         asked: Every call as (hook, key), in order.
         script: Called before every hook.
-        most: The most bytes that it ever held.
+        most: The most bytes that it ever held, for a tier with a capacity.
     """
 
     identity: str = Factory(lambda: f"shelf-{uuid.uuid4()}")
@@ -101,7 +101,8 @@ class ShelfBackend:
         with shelf.lock:
             shelf.held[str(key)] = data
             shelf.infos[str(key)] = info
-            shelf.most = max(shelf.most, shelf.used)
+            if self.context.capacity is not None:
+                shelf.most = max(shelf.most, shelf.used)
         return Stat(size=len(data), stored=len(data), info=info)
 
     @hookimpl
