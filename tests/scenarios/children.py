@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,19 +125,15 @@ def churn(store: Store, folder: Path, seed: int) -> None:
         if number % 7 == 0 and len(mine) > 4:
             store.remove(mine.pop(0)[0])
         if number % 11 == 0:
-            try:
+            with suppress(BlobNotFound):  # another process may be faster
                 store.remove(store.put(blob(0, number % 16, 10)).cid)
-            except BlobNotFound:
-                pass  # another process was faster
         if number % 13 == seed % 13:
             for found in store.gc():
                 assert not found.refused, found
                 assert not found.failed, found
         if number % 17 == 0 and mine:
-            try:
+            with suppress(LastCopy, BlobPinned):
                 store.evict(mine[-1][0], "one")
-            except (LastCopy, BlobPinned):
-                pass
     for cid, at, size in mine:
         say("blob", cid, seed, at, size)
 

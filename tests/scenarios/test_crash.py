@@ -1,4 +1,4 @@
-"""kill -9: what was acknowledged is whole, what was not is counted and collected, and the next open is clean."""
+"""kill -9: what was acknowledged is whole, what was not is counted and collected."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.scenarios.children import blob, config
+
 from ziggurat import open_store
 from ziggurat.content import Cid
 from ziggurat.engine.store import Store

@@ -169,8 +169,9 @@ class Spec:
     more: dict[str, Any]
 
     def config(self) -> TierConfig:
+        more = {"retry": Retry(attempts=1), **self.more}  # as the configuration has it for a local tier
         provider = Provider(self.type.factory.__name__.lower(), "tests", "0")
-        return TierConfig(self.name, provider, self.type, self.role, self.options, **self.more)  # type: ignore[arg-type] # a test's own word
+        return TierConfig(self.name, provider, self.type, self.role, self.options, **more)  # type: ignore[arg-type] # a test's own word
 
 
 def shelf(name: str, medium: Shelf, *, role: str = "store", many: bool = False, **more: Any) -> Spec:

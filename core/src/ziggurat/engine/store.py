@@ -410,8 +410,9 @@ class Store:
         stack = self._writable()
         root = _cid(cid)
         parcel = assemble(root, stack.reader.raw_block)
-        kept = stack.catalog is not None and stack.catalog.protects(str(root.key))
-        return stack.trees.copy(parcel, self._store_tier(tier), make_root=not kept)
+        with stack.writer.adding():  # so that no collection comes between the look and the copy
+            kept = _need(stack.catalog).protects(str(root.key))
+            return stack.trees.copy(parcel, self._store_tier(tier), make_root=not kept)
 
     # -- keeping and giving up --------------------------------------------------------------------
 
