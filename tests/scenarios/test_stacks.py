@@ -103,10 +103,19 @@ def test_a_stack_of_sources_only_reads(home: Path, tmp_path: Path) -> None:
 
 
 def disk_toml(name: str, *, store: str, more: str = "", top: str = "") -> str:
-    return (
-        f'[store]\npath = "catalog-{name}"\n{top}\n'
-        f'[[tier]]\nname = "{name}"\nbackend = "disk"\nrole = "store"\n{more}\n[tier.options]\npath = "{store}"\n'
-    )
+    return f'[store]\npath = "catalog-{name}"\n{top}\n' + tier_toml(name, store, more)
+
+
+def tier_toml(name: str, folder: str, more: str = "") -> str:
+    return f"""
+[[tier]]
+name = "{name}"
+backend = "disk"
+role = "store"
+{more}
+[tier.options]
+path = "{folder}"
+"""
 
 
 def test_relative_paths_count_from_the_file(home: Path, tmp_path: Path) -> None:
@@ -148,9 +157,7 @@ def test_strings_may_come_from_the_environment(
 
 
 def test_a_disabled_tier_is_not_there(home: Path, tmp_path: Path) -> None:
-    both = disk_toml("one", store="one", top="min_copies = 1") + (
-        '\n[[tier]]\nname = "two"\nbackend = "disk"\nrole = "store"\nenabled = %s\n[tier.options]\npath = "two"\n'
-    )
+    both = disk_toml("one", store="one", top="min_copies = 1") + tier_toml("two", "two", "enabled = %s")
     path = write(tmp_path / "z.toml", both % "true")
     with open_store(path) as store:
         cid = store.put(BIG).cid

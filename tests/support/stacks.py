@@ -176,7 +176,9 @@ class Spec:
 
 def shelf(name: str, medium: Shelf, *, role: str = "store", many: bool = False, **more: Any) -> Spec:
     """A tier on a shelf; capabilities and keys of its table by name."""
-    able = {key: more.pop(key) for key in ("public", "max_blob", "local", "ranges") if key in more}
+    able: dict[str, Any] = {
+        key: more.pop(key) for key in ("public", "max_blob", "local", "ranges") if key in more
+    }
     able = {"local": True, "durable": True, **able}
     factory = ManyShelfBackend if many else ShelfBackend
     kind = BackendType(factory=factory, options=ShelfOptions, capabilities=Capabilities(**able))

@@ -157,8 +157,8 @@ import os, resource, sys
 from pathlib import Path
 from ziggurat import open_store
 folder = Path({str(tmp_path)!r})
-config = {{"store": {{"path": str(folder / "c")}},
-          "tier": [{{"name": "v", "backend": "disk", "role": "store", "options": {{"path": str(folder / "v")}}}}]}}
+tier = {{"name": "v", "backend": "disk", "role": "store", "options": {{"path": str(folder / "v")}}}}
+config = {{"store": {{"path": str(folder / "c")}}, "tier": [tier]}}
 with open_store(config) as store:
     store.put(b"warm")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
