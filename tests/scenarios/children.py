@@ -5,11 +5,11 @@ Each prints one line for whatever was acknowledged, flushed, so that what a read
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +125,14 @@ def churn(store: Store, folder: Path, seed: int) -> None:
         if number % 7 == 0 and len(mine) > 4:
             store.remove(mine.pop(0)[0])
         if number % 11 == 0:
-            with contextlib.suppress(BlobNotFound):  # another process may be faster
+            with suppress(BlobNotFound):  # another process may be faster
                 store.remove(store.put(blob(0, number % 16, 10)).cid)
         if number % 13 == seed % 13:
             for found in store.gc():
                 assert not found.refused, found
                 assert not found.failed, found
         if number % 17 == 0 and mine:
-            with contextlib.suppress(LastCopy, BlobPinned):
+            with suppress(LastCopy, BlobPinned):
                 store.evict(mine[-1][0], "one")
     for cid, at, size in mine:
         say("blob", cid, seed, at, size)

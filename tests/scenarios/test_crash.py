@@ -1,4 +1,4 @@
-"""kill -9: what was acknowledged is whole, what was not is counted and collected, the next open clean."""
+"""kill -9: what was acknowledged is whole, what was not is counted and collected."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ def killed(name: str, folder: Path, seed: int, after: float, **more: Any) -> lis
 
 def on_medium(folder: Path) -> dict[str, int]:
     """Key and bytes of everything a disk medium keeps, read past the backend."""
+    if not (folder / "marker.json").exists():  # not made yet, or its maker was killed
+        return {}
     with sqlite3.connect(f"file:{folder / 'small.db'}?mode=ro", uri=True) as database:
         held = dict(database.execute("SELECT key, length(data) FROM small").fetchall())
     database.close()
@@ -108,8 +110,8 @@ def test_killed_while_putting(tmp_path: Path, seed: int) -> None:
             assert all(finding.ok for finding in findings)
             reached = {str(finding.cid.key) for finding in findings}
             for name in ("one", "two"):
-                held = {key.partition(".")[0] for key in on_medium(tmp_path / name)}
-                assert held == reached, "gc left something that no root reaches, or took what one does"
+                kept = {key.partition(".")[0] for key in on_medium(tmp_path / name)}
+                assert kept == reached, "gc left something that no root reaches, or took what one does"
 
 
 def test_killed_while_a_full_store_is_put_to(tmp_path: Path) -> None:
@@ -163,7 +165,8 @@ def test_killed_while_a_persistent_cache_is_filled(tmp_path: Path) -> None:
                 assert len(store.get(root.cid)) == 300_000, number
             store._parts.filler.drain()
             held = sum(on_medium(tmp_path / "ssd").values())
-            assert held == store.stats().tiers[0].used <= capacity
+            assert held == store.stats().tiers[0].used
+            assert held <= capacity
 
 
 def test_a_smaller_capacity_holds_from_the_next_open_on(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Shelf:
         catalogs: Who left a marker, the owner first.
         asked: Every call as (hook, key), in order.
         script: Called before every hook.
-        most: The most bytes that it ever held.
+        most: The most bytes that it ever held, for a tier with a capacity.
     """
 
     identity: str = Factory(lambda: f"shelf-{uuid.uuid4()}")
@@ -101,7 +101,8 @@ class ShelfBackend:
         with shelf.lock:
             shelf.held[str(key)] = data
             shelf.infos[str(key)] = info
-            shelf.most = max(shelf.most, shelf.used)
+            if self.context.capacity is not None:
+                shelf.most = max(shelf.most, shelf.used)
         return Stat(size=len(data), stored=len(data), info=info)
 
     @hookimpl
@@ -168,13 +169,16 @@ class Spec:
     more: dict[str, Any]
 
     def config(self) -> TierConfig:
+        more = {"retry": Retry(attempts=1), **self.more}  # as the configuration has it for a local tier
         provider = Provider(self.type.factory.__name__.lower(), "tests", "0")
-        return TierConfig(self.name, provider, self.type, self.role, self.options, **self.more)  # type: ignore[arg-type] # a test's own word
+        return TierConfig(self.name, provider, self.type, self.role, self.options, **more)  # type: ignore[arg-type] # a test's own word
 
 
 def shelf(name: str, medium: Shelf, *, role: str = "store", many: bool = False, **more: Any) -> Spec:
     """A tier on a shelf; capabilities and keys of its table by name."""
-    able = {key: more.pop(key) for key in ("public", "max_blob", "local", "ranges") if key in more}
+    able: dict[str, Any] = {
+        key: more.pop(key) for key in ("public", "max_blob", "local", "ranges") if key in more
+    }
     able = {"local": True, "durable": True, **able}
     factory = ManyShelfBackend if many else ShelfBackend
     kind = BackendType(factory=factory, options=ShelfOptions, capabilities=Capabilities(**able))

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-
 from tests.support.dag_backend import DagMedium, backend
 from tests.support.rigged import Rig, cache, dag, store
+
 from ziggurat import Cid, Store
 from ziggurat.backend import ByteRange
 from ziggurat.content import DAG_PB, RAW, Profile, read_car

@@ -241,7 +241,7 @@ def test_gc_of_a_tier_that_is_down_says_so_and_does_the_others(stack: Callable[.
 def test_a_closure_that_carries_the_last_copy_of_a_kept_child_stays(
     stack: Callable[..., Store], tmp_path: Path
 ) -> None:
-    """Two closures carry a pinned child: one may go, the other must stay; dry run and real run agree."""
+    """Two closures carry a pinned child: one may go, the other must stay, dry run or not."""
     medium = DagMedium()
     store = stack(dag("dag", medium))
     first = store.put_dir(tree(tmp_path / "first", shared=BIG, own=b"1")).cid

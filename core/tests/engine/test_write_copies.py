@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -287,7 +287,7 @@ def test_a_backend_that_swallows_the_error_of_a_source_is_not_believed(
         if isinstance(content, bytes):
             return Stat(stored=len(content))
         path.write_bytes(bytes(len(BIG)))
-        with contextlib.suppress(ZigguratError):
+        with suppress(ZigguratError):
             list(content.chunks())
         return Stat(stored=len(BIG))
 
@@ -427,7 +427,7 @@ def test_whatever_fails_acknowledged_is_there_and_accounts_are_right(
     path = tmp_path_factory.mktemp("stack")
     with open_stack(path / "c", *specs, min_copies=2) as store:
         for payload in payloads:
-            with contextlib.suppress(StoreError):
+            with suppress(StoreError):
                 acknowledged[store.put(payload).cid] = payload
         for payload, answer in zip(payloads, store.put_many([b"m" + one for one in payloads]), strict=True):
             if not isinstance(answer, Exception):

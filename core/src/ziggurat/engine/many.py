@@ -36,35 +36,31 @@ class PutMany:
 
     def put(self, sources: Iterable[PutSource]) -> Iterator[Receipt | Exception]:
         """Put each source; see `Store.put_many`."""
-        batch: list[Parcel | Exception] = []
+        batch: list[Parcel | Receipt | Exception] = []
         held = 0
         for source in sources:
-            try:
-                with parcel_of(source, self._profile, spool=self._spool, pool=self._pool) as parcel:
-                    if parcel.data is not None and parcel.size <= _SMALL:
-                        batch.append(parcel)
-                        held += parcel.size
-                    else:
-                        yield from self._flush(batch)
-                        batch, held = [], 0
-                        yield self._alone(parcel)
-            except (ZigguratError, OSError) as error:
-                batch.append(error)
-            if len(batch) >= _ITEMS or held >= _BYTES:
+            item = self._take(source)
+            batch.append(item)
+            held += item.size if isinstance(item, Parcel) else 0
+            if len(batch) >= _ITEMS or held >= _BYTES or isinstance(item, Receipt):
                 yield from self._flush(batch)
                 batch, held = [], 0
         yield from self._flush(batch)
 
-    def _alone(self, parcel: Parcel) -> Receipt | Exception:
+    def _take(self, source: PutSource) -> Parcel | Receipt | Exception:
+        """The parcel of a small source, which waits for others; a large one is put at once."""
         try:
-            with self._writer.adding():
-                done = self._writer.place(parcel)
-                self._writer.acknowledge(parcel, done)
-        except (ZigguratError, OSError) as error:
+            with parcel_of(source, self._profile, spool=self._spool, pool=self._pool) as parcel:
+                if parcel.data is not None and parcel.size <= _SMALL:
+                    return parcel
+                with self._writer.adding():
+                    done = self._writer.place(parcel)
+                    self._writer.acknowledge(parcel, done)
+                return receipt_of(parcel, done)
+        except Exception as error:  # noqa: BLE001 - whatever a source raises is the answer to that source
             return error
-        return receipt_of(parcel, done)
 
-    def _flush(self, batch: list[Parcel | Exception]) -> Iterator[Receipt | Exception]:
+    def _flush(self, batch: list[Parcel | Receipt | Exception]) -> Iterator[Receipt | Exception]:
         parcels = list({item.cid: item for item in batch if isinstance(item, Parcel)}.values())
         answers: dict[object, Placement | Exception] = {}
         if parcels:
@@ -79,7 +75,7 @@ class PutMany:
             ) as error:  # no rows were written: nothing was acknowledged
                 answers = dict.fromkeys((parcel.cid for parcel in parcels), error)
         for item in batch:
-            if isinstance(item, Exception):
+            if not isinstance(item, Parcel):
                 yield item
                 continue
             answer = answers[item.cid]

@@ -257,11 +257,8 @@ class StoreTier(Tier):
         had = {cid for cid in nodes if self.has_key(cid.nodes_key)}
         if nodes:
             answers = self._all(put_many, [(cid.nodes_key, content, None) for cid, content in nodes.items()])
-            found.update(
-                (cid, answer)
-                for cid, answer in zip(nodes, answers, strict=True)
-                if not isinstance(answer, Stat)
-            )
+            refusals = zip(nodes, answers, strict=True)
+            found.update((cid, answer) for cid, answer in refusals if not isinstance(answer, Stat))
         plain = [parcel for parcel in wanted if parcel.cid not in found]
         try:
             answers = self._all(put_many, [(parcel.cid.key, parcel.plain(), None) for parcel in plain])

@@ -139,8 +139,9 @@ class Writing(Face):
         stack = self._writable()
         root = _cid(cid)
         parcel = assemble(root, stack.reader)
-        kept = stack.catalog is not None and stack.catalog.protects(str(root.key))
-        return stack.trees.copy(parcel, self._store_tier(tier), make_root=not kept)
+        with stack.writer.adding():  # so that no collection comes between the look and the copy
+            kept = stack.require_catalog().protects(str(root.key))
+            return stack.trees.copy(parcel, self._store_tier(tier), make_root=not kept)
 
 
 def _cid(ref: Cid | str) -> Cid:
