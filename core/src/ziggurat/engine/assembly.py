@@ -25,6 +25,7 @@ from ziggurat.engine.pools import Pool
 from ziggurat.engine.reader import Reader
 from ziggurat.engine.repair import Repair
 from ziggurat.engine.session import Layouts
+from ziggurat.engine.together import Together
 from ziggurat.engine.trees import TreeWriter
 from ziggurat.engine.writer import Writer
 from ziggurat.errors import ConfigError, DuplicateTier, NotDurable, ZigguratError
@@ -53,6 +54,7 @@ class Stack:
     paths: Paths
     writer: Writer
     trees: TreeWriter
+    together: Together
     keeper: Keeper | None
     inspector: Inspector
     solo: Callable[[StoreTier, Failures], Reader]
@@ -172,6 +174,7 @@ def assemble_stack(
         paths=paths,
         writer=writer,
         trees=TreeWriter(writer, putters),
+        together=Together(writer),
         keeper=keeper,
         inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo),
         solo=solo,

@@ -53,10 +53,7 @@ class PutMany:
             with parcel_of(source, self._profile, spool=self._spool, pool=self._pool) as parcel:
                 if parcel.data is not None and parcel.size <= _SMALL:
                     return parcel
-                with self._writer.adding():
-                    done = self._writer.place(parcel)
-                    self._writer.acknowledge(parcel, done)
-                return receipt_of(parcel, done)
+                return receipt_of(parcel, self._writer.put(parcel))
         except Exception as error:  # noqa: BLE001 - whatever a source raises is the answer to that source
             return error
 
@@ -65,9 +62,7 @@ class PutMany:
         answers: dict[object, Placement | Exception] = {}
         if parcels:
             try:
-                with self._writer.adding():
-                    placed = self._writer.place_many(parcels)
-                    found = self._writer.acknowledge_many(parcels, placed)
+                found = self._writer.put_many(parcels)
                 answers = dict(zip((parcel.cid for parcel in parcels), found, strict=True))
             except (
                 ZigguratError,

@@ -93,6 +93,18 @@ class Writer:
         """Hold the right to add copies: a collection waits meanwhile."""
         return self._lock.shared() if self._lock is not None else nullcontext()
 
+    def put(self, parcel: Parcel, info: Info | None = None) -> Placement:
+        """Make a put's copies and acknowledge it; see `place` and `acknowledge`."""
+        with self.adding():
+            done = self.place(parcel, info)
+            self.acknowledge(parcel, done, info=info)
+        return done
+
+    def put_many(self, parcels: Sequence[Parcel]) -> list[Placement | Exception]:
+        """Make the copies of several small puts and acknowledge each, or refuse it, alone."""
+        with self.adding():
+            return self.acknowledge_many(parcels, self.place_many(parcels))
+
     def place(
         self, parcel: Parcel, info: Info | None = None, tiers: Iterable[StoreTier] | None = None
     ) -> Placement:

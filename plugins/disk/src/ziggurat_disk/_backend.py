@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from copy import copy
 
 from ziggurat.backend import (
     BackendType,
@@ -12,11 +13,13 @@ from ziggurat.backend import (
     ByteRange,
     Capabilities,
     Context,
+    Info,
+    Key,
     Medium,
     Stat,
     hookimpl,
 )
-from ziggurat.errors import TierFull, TierUnavailable
+from ziggurat.errors import TierError, TierFull, TierUnavailable, ZigguratError
 from ziggurat_disk._copies import Copies, make_copies
 from ziggurat_disk._errors import Translated, gone
 from ziggurat_disk._files import size_of
@@ -68,6 +71,37 @@ class Disk:
         self._leave_room(copies, size_of(content))
         size = copies.put(key, content)
         return Stat(size=size, stored=size)
+
+    @hookimpl
+    def put_many(
+        self, items: Sequence[tuple[Key, bytes | Blob, Info | None]]
+    ) -> Sequence[Stat | ZigguratError]:
+        """Keep several blobs; the small ones share one sync."""
+        copies = self._copies or self._opened() or self._made()
+        answers: list[Stat | ZigguratError] = []
+        rows: list[tuple[int, str, bytes]] = []
+        waiting = 0
+        for key, content, _ in items:
+            size = size_of(content)
+            try:
+                self._leave_room(copies, waiting + size)
+                if copies.is_small(size):
+                    data = content.read() if isinstance(content, Blob) else content
+                    rows.append((len(answers), key, data))
+                    waiting += size
+                else:
+                    copies.put(key, content)
+            except ZigguratError as error:
+                answers.append(error)
+            else:
+                answers.append(Stat(size=size, stored=size))
+        try:
+            if rows:
+                copies.put_rows([(key, data) for _, key, data in rows])
+        except TierError as error:
+            for place, _, _ in rows:
+                answers[place] = copy(error)  # each learns its own key
+        return answers
 
     @hookimpl
     def has(self, key: str) -> bool:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -156,6 +156,22 @@ class Copies:
         else:
             self._put_file(key, content)
         return size
+
+    def put_rows(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """Keep several small blobs in one transaction: all of them or none.
+
+        Raises:
+            TierError: The disk could not keep them.
+        """
+        with self._errors:
+            behind = self._db.write(
+                lambda connection: [key for key, data in items if self._put_row(connection, key, data)]
+            )
+        self._tidy(behind)
+
+    def is_small(self, size: int) -> bool:
+        """Tell whether a blob of so many bytes becomes a row."""
+        return size < self._small
 
     def evict(self, key: str) -> bool:
         """Drop a copy; tell whether there was one."""

@@ -47,19 +47,11 @@ class Writing(Face):
         """
         stack = self._writable()
         expected = Cid.parse(expect) if isinstance(expect, str) else expect
-        with (
-            parcel_of(
-                source,
-                stack.profile,
-                expect=expected,
-                spool=stack.spool,
-                pool=stack.hashers,
-                progress=progress,
-            ) as parcel,
-            stack.writer.adding(),
-        ):
-            done = stack.writer.place(parcel, info)
-            stack.writer.acknowledge(parcel, done, info=info)
+        with parcel_of(
+            source, stack.profile, expect=expected, spool=stack.spool, pool=stack.hashers, progress=progress
+        ) as parcel:
+            joined = info is None and stack.together.takes(parcel)
+            done = stack.together.put(parcel) if joined else stack.writer.put(parcel, info)
         return receipt_of(parcel, done)
 
     def put_many(self, sources: Iterable[PutSource]) -> Iterator[Receipt | Exception]:
