@@ -13,7 +13,7 @@ from ziggurat.catalog import Catalog
 from ziggurat.content import Profile
 from ziggurat.engine.caches import BlockCache, CacheStack, VolatileCache
 from ziggurat.engine.events import Failures
-from ziggurat.engine.fetch import Fetcher
+from ziggurat.engine.fetcher import Fetcher
 from ziggurat.engine.filler import Filler, PersistentCache
 from ziggurat.engine.flights import Flights
 from ziggurat.engine.inspector import Inspector
@@ -24,6 +24,7 @@ from ziggurat.engine.places import Places
 from ziggurat.engine.pools import Pool
 from ziggurat.engine.reader import Reader
 from ziggurat.engine.repair import Repair
+from ziggurat.engine.resolver import Resolver
 from ziggurat.engine.session import Layouts
 from ziggurat.engine.together import Together
 from ziggurat.engine.trees import TreeWriter
@@ -129,18 +130,11 @@ def assemble_stack(
     owner = catalog.id if catalog is not None else ""
     repair = Repair(places, layouts, failures, hashers, owner)
     fetcher = Fetcher(places, caches, flights, layouts, repair, failures, hashers, askers)
-    reader = Reader(caches, flights, fetcher, layouts, hashers, ahead)
+    reader = _reader(fetcher, ahead)
     paths = Paths(reader)
     # What only looks must not warm the caches that it reports on.
     looking, apart = CacheStack(caches.caches, failures, names, admits=False), Flights()
-    looker = Reader(
-        looking,
-        apart,
-        Fetcher(places, looking, apart, layouts, repair, failures, hashers, askers),
-        layouts,
-        hashers,
-        ahead,
-    )
+    looker = _reader(Fetcher(places, looking, apart, layouts, repair, failures, hashers, askers), ahead)
     lock = StoreLock(path / "copies.lock") if catalog is not None else None
     writer = Writer(places, catalog, lock, failures, min_copies, putters)
     keeper = None
@@ -151,14 +145,7 @@ def assemble_stack(
         """A reader of one tier alone: no caches, no repair, nothing shared."""
         only = Places([tier], None)
         bare, own, trees = CacheStack([], failures), Flights(), Layouts()
-        return Reader(
-            bare,
-            own,
-            Fetcher(only, bare, own, trees, None, wrongs, hashers, askers),
-            trees,
-            hashers,
-            ahead,
-        )
+        return _reader(Fetcher(only, bare, own, trees, None, wrongs, hashers, askers), ahead)
 
     return Stack(
         tiers=tuple(tiers),
@@ -180,6 +167,10 @@ def assemble_stack(
         solo=solo,
         pools=(hashers, putters, ahead, askers),
     )
+
+
+def _reader(fetcher: Fetcher, ahead: Pool) -> Reader:
+    return Reader(Resolver(fetcher), fetcher.layouts, ahead)
 
 
 def _cache(tier: CacheTier, catalog: Catalog | None, filler: Filler, failures: Failures) -> BlockCache:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from contextlib import closing
-from functools import partial
-from typing import cast
 
 from ziggurat.backend import ByteRange
-from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, leaf_block, parse_node, proves_leaf
-from ziggurat.content.layout import Layout, Want
+from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, proves_leaf
+from ziggurat.content.layout import Want
 from ziggurat.engine.caches import CacheStack
 from ziggurat.engine.events import Failures
 from ziggurat.engine.flights import Flight, Flights
@@ -18,23 +15,23 @@ from ziggurat.engine.places import Place, Places
 from ziggurat.engine.repair import Repair
 from ziggurat.engine.runs import proved_leaves, runs_of
 from ziggurat.engine.session import Layouts, Session, Value
+from ziggurat.engine.values import block_of, node_value, value_of
 from ziggurat.errors import (
     BlobNotFound,
     ContentMismatch,
     CorruptBlob,
-    MalformedContent,
     StoreUnavailable,
     TierError,
 )
 from ziggurat.tiers import StoreTier
 
-__all__ = ["Fetch", "Fetcher"]
+__all__ = ["Fetch", "Supplies"]
 
 _EARLY_BYTES = 8 << 20
 """Bytes of a DAG stream that are taken before they are wanted."""
 
 
-class Fetcher:
+class Supplies:
     """What every fetch of a store shares.
 
     Args:
@@ -62,64 +59,13 @@ class Fetcher:
         self.places, self.caches, self.flights, self.layouts = places, caches, flights, layouts
         self.repair, self.failures, self.hashers, self.askers = repair, failures, hashers, askers
 
-    def fetch(self, session: Session, wants: Iterable[Want], mine: dict[Cid, Flight]) -> dict[Cid, Value]:
-        """Fetch the blocks of own flights and end every one of them.
-
-        Args:
-            session: The read that wants them.
-            wants: In order; several may be of one block (its places are filled each).
-            mine: The own flights; empty afterwards.
-
-        Raises:
-            BlobNotFound: Every tier answered, and some block is nowhere.
-            StoreUnavailable: Some block is nowhere, and some tier could not answer.
-        """
-        return Fetch(self, session, [want for want in wants if want.cid in mine], mine).run()
-
-    def lone(self, cid: Cid, flight: Flight) -> bytes:
-        """Fetch a blob that is one block of its own, and end its flight.
-
-        Where the first tier is simply asked and simply answers, nothing of what files need is set up.
-
-        Raises:
-            BlobNotFound, StoreUnavailable: As `fetch`.
-        """
-        failures: list[Exception] = []
-        asked: StoreTier | None = None
-        try:
-            place = next(self.places.of(cid, failures), None)
-            if place is not None and not place.tier.is_dag and not place.tier.remote:
-                asked = place.tier
-                block = _simply(place, cid, failures)
-                if block is not None:
-                    above = self.caches.above(asked.name)
-                    if above:
-                        self.caches.admit(cid.cache_key, block, above)
-                    self.flights.land(cid.cache_key, flight, partial(bytes, block))
-                    return block
-        except BaseException as error:
-            self.flights.fail(cid.cache_key, flight, error if isinstance(error, Exception) else None)
-            raise
-        rest = Fetch(self, Session(Layout(cid)), [Want(0, None, cid)], {cid: flight})
-        return bytes(cast("bytes", rest.run(failures, asked)[cid]))  # such a block is never a node
-
-
-def _simply(place: Place, cid: Cid, failures: list[Exception]) -> bytes | None:
-    """The proved block of a lone blob, None if the tier does not hold it or failed."""
-    try:
-        block = place.tier.block(cid, place.note)
-        if block is None or cid.matches(block):
-            return block
-        raise place.tier.corrupt(cid.key, f"holds bytes that are not those of {cid}")
-    except TierError as error:
-        failures.append(error)
-        return None
-
 
 class Fetch:
     """One fetch; the state of `Fetcher.fetch`."""
 
-    def __init__(self, shared: Fetcher, session: Session, wants: list[Want], mine: dict[Cid, Flight]) -> None:
+    def __init__(
+        self, shared: Supplies, session: Session, wants: list[Want], mine: dict[Cid, Flight]
+    ) -> None:
         self._shared, self._session, self._wants, self._mine = shared, session, wants, mine
         self._layout, self._root = session.layout, session.root
         self._out: dict[Cid, Value] = {}
@@ -252,7 +198,7 @@ class Fetch:
         def build() -> bytes:
             nonlocal block
             if block is None:
-                block = _block_of(cid, value)
+                block = block_of(cid, value)
             return block
 
         try:
@@ -458,30 +404,3 @@ def _ask_block(place: Place, cid: Cid) -> tuple[Cid, bytes | None, Exception | N
     except TierError as error:
         return cid, None, error
     return cid, block, None
-
-
-def value_of(session: Session, cid: Cid, block: bytes) -> Value:
-    """What a proved block means to a read: a node, noted in the layout, or the plain bytes of a leaf."""
-    if cid.codec != DAG_PB:
-        return block
-    node = parse_node(block)
-    value = node_value(session, node)
-    if isinstance(value, Node):
-        session.layout.nodes[cid] = node
-    return value
-
-
-def node_value(session: Session, node: Node) -> Value:
-    """A dag-pb node as a read sees it: a leaf of a file is its bytes, unless the read wants blocks."""
-    return node.data if node.is_file and not node.links and not session.encoded else node
-
-
-def _block_of(cid: Cid, value: Value) -> bytes:
-    if isinstance(value, Node):
-        return value.block
-    if cid.codec != DAG_PB:
-        return bytes(value)
-    block = leaf_block(cid, bytes(value))
-    if block is None:  # pragma: no cover - it was proved with the same encodings
-        raise MalformedContent(f"{cid} does not encode again", cid=cid)
-    return block

@@ -5,24 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from copy import copy
-from functools import partial
-from typing import cast
 
 from ziggurat.content import DAG_PB, Cid, Node, directory_entries, leaf_block
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Cursor, Layout, Piece, Want
-from ziggurat.engine.caches import CacheStack
-from ziggurat.engine.fetch import Fetcher, node_value, value_of
-from ziggurat.engine.flights import Flight, Flights
+from ziggurat.engine.resolver import Resolver
 from ziggurat.engine.session import Buffer, Layouts, Session, Target, Value
+from ziggurat.engine.values import node_value, value_of
 from ziggurat.errors import (
     BlobNotFound,
     BlobTooLarge,
     MalformedContent,
     NotAFile,
     RangeError,
-    StoreError,
     StoreUnavailable,
 )
 
@@ -34,50 +29,33 @@ _NO_LIMIT = 1 << 62
 
 
 class Reader:
-    """Reads proved blocks and files.
+    """Reads files and directories' nodes out of proved blocks.
 
     Args:
-        caches: Where blocks may be.
-        flights: Fetches under way.
-        fetcher: Gets what is nowhere near.
+        resolver: Gets the blocks.
         layouts: Trees that are known.
-        hashers: Threads that look up and prove several cached blocks at once.
         ahead: Threads that read a stream's next window.
     """
 
-    def __init__(
-        self,
-        caches: CacheStack,
-        flights: Flights,
-        fetcher: Fetcher,
-        layouts: Layouts,
-        hashers: Executor,
-        ahead: Executor,
-    ) -> None:
-        self._caches, self._flights, self._fetcher = caches, flights, fetcher
-        self._layouts, self._hashers, self._ahead = layouts, hashers, ahead
-        self._retired = ""
+    def __init__(self, resolver: Resolver, layouts: Layouts, ahead: Executor) -> None:
+        self._resolver, self._layouts, self._ahead = resolver, layouts, ahead
 
     def retire(self, why: str) -> None:
         """End every read: the next step of each raises StoreError."""
-        self._retired = why
-
-    def _check(self) -> None:
-        if self._retired:
-            raise StoreError(self._retired)
+        self._resolver.retire(why)
 
     # -- blobs ------------------------------------------------------------------------------------
 
     def open(self, root: Cid, start: int = 0, stop: int | None = None) -> tuple[Session, Value]:
         """Begin a read: the session, and the root's node or (for a blob of one leaf) its plain bytes."""
-        self._check()
+        self._resolver.check()
         session = Session(self._layouts.of(root), start, stop)
         top = session.layout.top
         if top is not None:
             return session, node_value(session, top)
         if root.identity is not None:
             return session, value_of(session, root, root.identity)
-        return session, self.resolve(session, [Want(0, None, root)])[root]
+        return session, self._resolver.resolve(session, [Want(0, None, root)])[root]
 
     def read(self, root: Cid, offset: int, length: int | None) -> bytes:
         """Plain bytes of a range, or of the whole blob.
@@ -89,8 +67,8 @@ class Reader:
         """
         span = _span(root, offset, length)
         if root.codec != DAG_PB and root.identity is None:
-            self._check()
-            return _part(root, self._lone(root), offset, length)
+            self._resolver.check()
+            return _part(root, self._resolver.lone(root), offset, length)
         session, top = self.open(root, *span)
         if not isinstance(top, Node):
             return _part(root, top, offset, length)
@@ -111,28 +89,6 @@ class Reader:
         session.target = None
         view.release()
         return room.getvalue()
-
-    def _lone(self, cid: Cid) -> bytes:
-        """A blob that is one block of its own: `resolve` without what only files need."""
-        caches, flights = self._caches, self._flights
-        landings = flights.landings
-        if caches and (block := caches.lookup(cid)) is not None:
-            return block
-        flight, own = flights.claim(cid.cache_key, cid)
-        if not own:
-            found = self.resolve(Session(Layout(cid)), [Want(0, None, cid)])[cid]
-            return bytes(cast("bytes", found))  # a block that is not dag-pb is never a node
-        if caches and flights.landings != landings:
-            # A flight may have ended between the look into the caches and the claim.
-            try:
-                block = caches.lookup(cid)
-            except BaseException:
-                flights.fail(cid.cache_key, flight, None)
-                raise
-            if block is not None:
-                flights.land(cid.cache_key, flight, partial(bytes, block))
-                return block
-        return self._fetcher.lone(cid, flight)
 
     def stream(self, root: Cid, offset: int, length: int | None) -> tuple[int, Iterator[Buffer]]:
         """Plain bytes in order and in pieces, each proved before it is given.
@@ -175,14 +131,14 @@ class Reader:
         return self._encoded(Want(0, None, cid), root or cid)
 
     def _encoded(self, want: Want, root: Cid) -> Value:
-        self._check()
+        self._resolver.check()
         # Nothing beyond this block is wanted, so no range: a dag tier is asked for it alone.
         session = Session(self._layouts.of(root), stop=0, encoded=True)
         if (node := session.layout.nodes.get(want.cid)) is not None:
             return node
         if want.cid.identity is not None:
             return value_of(session, want.cid, want.cid.identity)
-        return self.resolve(session, [want])[want.cid]
+        return self._resolver.resolve(session, [want])[want.cid]
 
     def nodes(self, root: Cid) -> Layout:
         """All nodes of a file or directory: its complete layout, read from wherever they are."""
@@ -199,9 +155,9 @@ class Reader:
                         wants[want.cid] = want
             # The first alone: a store that gives all nodes at once leaves nothing to ask for.
             ordered = list(wants.values())
-            found = self.resolve(session, ordered[:1])
+            found = self._resolver.resolve(session, ordered[:1])
             if not layout.complete:
-                found |= self.resolve(session, ordered[1:])
+                found |= self._resolver.resolve(session, ordered[1:])
             pending = [(value, wants[cid].offset) for cid, value in found.items() if isinstance(value, Node)]
         layout.complete = True
         return layout
@@ -258,7 +214,7 @@ class Reader:
         coming: Future[list[Piece]] | None = None
         try:
             while True:
-                self._check()
+                self._resolver.check()
                 window = coming.result() if coming else self._window(session, cursor, budget, count)
                 coming = None
                 if not window:
@@ -286,7 +242,7 @@ class Reader:
             items = cursor.window(budget, count)
             wants = [item for item in items if isinstance(item, Want)]
             try:
-                found = self.resolve(session, wants) if wants else {}
+                found = self._resolver.resolve(session, wants) if wants else {}
             except (BlobNotFound, StoreUnavailable):
                 cursor.put_back(items)
                 if len(items) == 1 or session.target is not None:
@@ -324,95 +280,6 @@ class Reader:
                     raise
                 break
         return pieces
-
-    # -- blocks -----------------------------------------------------------------------------------
-
-    def resolve(self, session: Session, wants: Sequence[Want]) -> dict[Cid, Value]:
-        """Get proved blocks: from what came early, caches, other readers' flights, then the tiers.
-
-        Own flights are ended before it waits for anybody else's, so readers cannot wait in a circle.
-
-        Raises:
-            BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
-        """
-        out: dict[Cid, Value] = {}
-        left = list(wants)
-        while left:
-            self._check()
-            failed = self._attempt(session, left, out)
-            # What another reader could not get for its own blob may be on the tiers of this one.
-            left = [want for want in left if want.cid in failed]
-        return out
-
-    def _attempt(self, session: Session, wants: Sequence[Want], out: dict[Cid, Value]) -> set[Cid]:
-        """Get each wanted block once; returns those whose flights of other readers ended without them."""
-        mine: dict[Cid, Flight] = {}
-        joined: dict[Cid, Flight] = {}
-        landings = self._flights.landings
-        try:
-            for cid, value in self._near(session, wants):
-                if value is not None:
-                    out[cid] = value
-                    continue
-                flight, own = self._flights.claim(cid.cache_key, session.root)
-                (mine if own else joined)[cid] = flight
-            if mine and self._caches and self._flights.landings != landings:
-                # A flight may have ended between the look into the caches and the claim.
-                for cid in list(mine):
-                    block = self._caches.lookup(cid)
-                    if block is not None:
-                        out[cid] = value_of(session, cid, block)
-                        self._flights.land(cid.cache_key, mine.pop(cid), partial(bytes, block))
-            if mine:
-                out.update(self._fetcher.fetch(session, wants, mine))
-        finally:
-            for cid, flight in mine.items():
-                self._flights.fail(cid.cache_key, flight)
-        failed = set()
-        for cid, flight in joined.items():
-            flight.wait()
-            if flight.block is not None:
-                out[cid] = value_of(session, cid, flight.block)
-            elif flight.error is not None and flight.root == session.root:
-                raise copy(flight.error)  # every tier was just asked for this very block
-            else:
-                failed.add(cid)
-        return failed
-
-    def _near(self, session: Session, wants: Sequence[Want]) -> Iterator[tuple[Cid, Value | None]]:
-        """Each wanted block once, with its value if it came early or a cache has it."""
-        unique = {want.cid: want for want in wants}
-        if not self._caches:
-            for cid in unique:
-                early = session.early.pop(cid, None)
-                yield cid, None if early is None else value_of(session, cid, early)
-            return
-        several = len(unique) > 1 and self._caches.slow
-        look = self._hashers.map if several else map
-        yield from look(lambda want: (want.cid, self._cached(session, want)), unique.values())
-
-    def _cached(self, session: Session, want: Want) -> Value | None:
-        cid = want.cid
-        block = session.early.pop(cid, None)
-        if block is None:
-            block = self._caches.lookup(cid)
-            if block is None:
-                return None
-        value = value_of(session, cid, block)
-        target = session.target
-        if (
-            target is not None
-            and want.size is not None
-            and not isinstance(value, Node)
-            and len(value) == want.size
-        ):
-            # Copied by the thread that proved it, while others prove.
-            slot = target.slot(want.offset, want.size)
-            if slot is not None:
-                slot[:] = value
-                target.placed(want.offset)
-                return slot  # and let the block go: a large read would hold its bytes twice
-        return value
 
 
 def _nodes_below(node: Node, offset: int) -> Iterator[Want]:
