@@ -10,12 +10,12 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from attrs import Factory, define, evolve, field, frozen
-
 from tests.support.dag_backend import DagBackend, DagMedium, DagOptions
 from tests.support.dag_backend import backend as dag_backend
+
 from ziggurat.backend import (
     BackendType,
     Blob,
@@ -24,10 +24,8 @@ from ziggurat.backend import (
     Context,
     Dag,
     Evicted,
-    Info,
     Medium,
     Stat,
-    as_key,
     hookimpl,
 )
 from ziggurat.config.model import Retry, TierConfig
@@ -161,7 +159,7 @@ class ReadOnlyRigged:
     def stat(self, key: str) -> Stat | None:
         answer = self.rig.begin("stat", str(key))
         if answer is not PASS:
-            return answer
+            return cast("Stat", answer)
         data = self.rig.held.get(str(key))
         return None if data is None else Stat(size=len(data), stored=len(data))
 
@@ -173,7 +171,7 @@ class Rigged(ReadOnlyRigged):
     def put(self, key: str, content: bytes | Blob | Dag) -> Stat:
         answer = self.rig.begin("put", str(key))
         if answer is not PASS:
-            return answer
+            return cast("Stat", answer)
         assert not isinstance(content, Dag)
         data = content if isinstance(content, bytes) else content.read()
         self.rig.held[str(key)] = data
@@ -193,7 +191,7 @@ class Rigged(ReadOnlyRigged):
     def identify(self, claim: bool) -> Medium | None:
         answer = self.rig.begin("identify", "")
         if answer is not PASS:
-            return answer
+            return cast("Medium", answer)
         if claim and self.rig.markers and self.catalog not in self.rig.catalogs:
             self.rig.catalogs.append(self.catalog)
         return Medium(self.rig.identity, tuple(self.rig.catalogs))
@@ -226,7 +224,9 @@ def store(
 ) -> StoreTier:
     """A store tier over a rig."""
     made = make_tier(
-        _config(name, kind or rig_type(), role, RiggedOptions(rig or Rig()), given), catalog=catalog, spool=Path()
+        _config(name, kind or rig_type(), role, RiggedOptions(rig or Rig()), given),
+        catalog=catalog,
+        spool=Path(),
     )
     assert isinstance(made, StoreTier)
     return made
@@ -238,7 +238,9 @@ def source(name: str, rig: Rig | None = None, **given: Any) -> StoreTier:
     return store(name, rig, role="source", kind=kind, **given)
 
 
-def cache(name: str, rig: Rig | None = None, *, catalog: str = "", capacity: int = 1 << 20, **given: Any) -> CacheTier:
+def cache(
+    name: str, rig: Rig | None = None, *, catalog: str = "", capacity: int = 1 << 20, **given: Any
+) -> CacheTier:
     """A cache tier of this process over a rig."""
     kind = given.pop("kind", None) or rig_type(volatile=True, durable=False)
     made = make_tier(
@@ -258,5 +260,3 @@ def dag(name: str, medium: DagMedium | None = None, *, role: str = "store", **gi
     )
     assert isinstance(made, StoreTier)
     return made
-
-

@@ -22,9 +22,13 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Store]]:
     opened: list[Store] = []
     numbers = count()
 
-    def build(*tiers: CacheTier | StoreTier, profile: Profile | str = SMALL, path: Path | None = None, **given: Any) -> Store:
+    def build(
+        *tiers: CacheTier | StoreTier, profile: Profile | str = SMALL, path: Path | None = None, **given: Any
+    ) -> Store:
         opened.append(
-            Store.from_tiers(tiers, path=path or tmp_path / f"store-{next(numbers)}", profile=profile, **given)
+            Store.from_tiers(
+                tiers, path=path or tmp_path / f"store-{next(numbers)}", profile=profile, **given
+            )
         )
         return opened[-1]
 

@@ -6,15 +6,16 @@ import io
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-
 from tests.support.dag_backend import DagMedium
 from tests.support.rigged import PASS, Rig, Style, cache, dag, rig_type, source, store
+
 from ziggurat import Cid, Store
-from ziggurat.backend import Blob, ByteRange, Dag
+from ziggurat.backend import Blob, ByteRange, Dag, Timeouts
 from ziggurat.content import Profile
 from ziggurat.errors import (
     BlobNotFound,
@@ -46,7 +47,9 @@ def two(make: Make, profile: Profile = SMALL, **first: Any) -> tuple[Store, Rig,
     return stack, a, b, cid
 
 
-def spoil(rig: Rig, how: Callable[[bytes], Any], only: Callable[[str], bool] = lambda key: "." not in key) -> None:
+def spoil(
+    rig: Rig, how: Callable[[bytes], Any], only: Callable[[str], bool] = lambda key: "." not in key
+) -> None:
     """Let every `get` of a plain key answer with what `how` makes of the ordinary bytes."""
 
     def on(op: str, key: str, byte_range: ByteRange | None) -> Any:
@@ -56,6 +59,11 @@ def spoil(rig: Rig, how: Callable[[bytes], Any], only: Callable[[str], bool] = l
         return how(data if byte_range is None else data[byte_range.offset : byte_range.stop])
 
     rig.on = on
+
+
+def pour(pieces: Iterable[bytes | bytearray | memoryview], into: bytearray) -> None:
+    for piece in pieces:
+        into += piece
 
 
 def readings(stack: Store, cid: Cid) -> Iterator[bytes]:
@@ -163,14 +171,15 @@ def test_a_body_that_raises_at_every_leaf(make: Make, error: Exception, pread: b
     stack, a, _, cid = two(make)
     for leaf in LEAVES:
         for at in (leaf, leaf + 30):
-            spoil(a, lambda data, at=at: raising(data, at, error, pread))
+            spoil(a, partial(raising, at=at, error=error, pread=pread))
             assert stack.get(cid) == DATA
             assert b"".join(stack.stream(cid)) == DATA
 
 
 @pytest.mark.parametrize("op", ["get", "has", "stat", "identify", "*"])
 @pytest.mark.parametrize(
-    "error", [TierUnavailable("down"), ValueError("bug"), BlobNotFound("gone"), OSError(5, "io"), MemoryError()]
+    "error",
+    [TierUnavailable("down"), ValueError("bug"), BlobNotFound("gone"), OSError(5, "io"), MemoryError()],
 )
 def test_a_hook_that_raises(make: Make, op: str, error: Exception) -> None:
     stack, a, _, cid = two(make)
@@ -203,7 +212,16 @@ def test_nodes_of_every_wrong_kind(make: Make, profile: Profile) -> None:
     stack, a, b, cid = two(make, profile)
     other = stack.put(DATA[::-1]).cid
     good = a.held[cid.nodes_key]
-    bad = [b"", b"x", good[:-1], good[:100], good + b"\x01", a.held[other.nodes_key], good[:59], bytes(len(good))]
+    bad = [
+        b"",
+        b"x",
+        good[:-1],
+        good[:100],
+        good + b"\x01",
+        a.held[other.nodes_key],
+        good[:59],
+        bytes(len(good)),
+    ]
     bad += [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(0, len(good), 37)]
     for nodes in bad:
         for repair in (False, True):
@@ -220,7 +238,7 @@ def test_nodes_of_every_wrong_kind(make: Make, profile: Profile) -> None:
 
 
 def test_the_tree_one_tier_tells_is_not_what_the_next_is_measured_by(make: Make) -> None:
-    """A foreign tree cannot be built again; a tier whose CAR lacks a node must not spoil the next tier's turn."""
+    """A foreign tree cannot be built again; a CAR that lacks a node must not spoil the next tier's turn."""
     a, b = Rig(), Rig()
     odd = Profile(chunk_size=50, max_links=2)
     writer = make(store("a", a), store("b", b), min_copies=2, profile=odd)
@@ -242,9 +260,9 @@ def test_the_tree_one_tier_tells_is_not_what_the_next_is_measured_by(make: Make)
 
 def test_a_huge_leaf_is_not_believed(make: Make) -> None:
     """A missing node beneath which terabytes are said to be must not make the reader ask for them."""
-    from ziggurat.content.dagpb import Link, encode_node
     from ziggurat.content import RAW
     from ziggurat.content.car import write_car
+    from ziggurat.content.dagpb import Link, encode_node
     from ziggurat.content.unixfs import inner_data
     from ziggurat.content.varint import encode_varint
 
@@ -277,8 +295,7 @@ def test_a_stream_gives_all_that_proves_before_its_error(make: Make, style: Styl
         rig.flip(cid.key, leaf)
         got = bytearray()
         with pytest.raises(StoreUnavailable) as caught:
-            for piece in stack.stream(cid):
-                got += piece
+            pour(stack.stream(cid), got)
         assert bytes(got) == DATA[:leaf]
         assert any(isinstance(failure, CorruptBlob) for failure in caught.value.failures)
         with pytest.raises(StoreUnavailable):
@@ -297,8 +314,7 @@ def test_a_file_object_gives_all_that_proves_before_its_error(make: Make) -> Non
         with stack.open(cid) as file:
             got = bytearray()
             with pytest.raises(StoreUnavailable):
-                while piece := file.read(1):
-                    got += piece
+                pour(iter(lambda: file.read(1), b""), got)
             assert bytes(got) == DATA[:leaf]
             assert file.tell() == leaf
             if leaf + 64 < len(DATA):
@@ -560,7 +576,9 @@ def test_absence_and_not_knowing_are_different_answers(make: Make) -> None:
 
 def test_not_there_is_remembered_for_remote_tiers_only(make: Make) -> None:
     near, far = Rig(), Rig()
-    stack = make(store("near", near), source("far", far, kind=rig_type(read_only=True, local=False, durable=False)))
+    stack = make(
+        store("near", near), source("far", far, kind=rig_type(read_only=True, local=False, durable=False))
+    )
     nowhere = Cid.of(b"nowhere", 0x55)
     for _ in range(3):
         with pytest.raises(BlobNotFound):
@@ -606,7 +624,6 @@ def test_a_missing_block_does_not_make_its_blob_absent(make: Make) -> None:
 
 def rig_dag_source() -> Any:
     from attrs import evolve
-
     from tests.support.dag_backend import backend
 
     return evolve(backend, capabilities=evolve(backend.capabilities, local=False, durable=False))
@@ -624,4 +641,56 @@ def test_the_last_tier_gets_its_turn_however_many_fail(make: Make) -> None:
     spoil(rigs[4], lambda data: raising(data, 100, ValueError("bug")))
     for got in readings(stack, cid):
         assert got == DATA
-    assert {failure.tier for failure in stack.failures() if isinstance(failure, TierError)} >= {"t0", "t2", "t4"}
+    assert {failure.tier for failure in stack.failures() if isinstance(failure, TierError)} >= {
+        "t0",
+        "t2",
+        "t4",
+    }
+
+
+# -- time -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["call", "body", "pread"])
+def test_a_tier_that_hangs_is_left_for_the_next(make: Make, where: str) -> None:
+    gate = threading.Event()
+    a, b = Rig(), Rig()
+    stack = make(store("a", a, timeouts=Timeouts(total=0.1)), store("b", b), min_copies=2)
+    cid = stack.put(DATA).cid
+
+    def chunks(data: bytes) -> Iterator[bytes]:
+        yield data[:100]
+        gate.wait(20)
+
+    def hang(data: bytes) -> Blob:
+        if where == "call":
+            gate.wait(20)
+        pread = (lambda view, offset: int(gate.wait(20))) if where == "pread" else None
+        return Blob(len(data), lambda: chunks(data), pread=pread)
+
+    spoil(a, hang)
+    started = time.monotonic()
+    assert stack.get(cid) == DATA
+    assert b"".join(stack.stream(cid)) == DATA
+    assert time.monotonic() - started < 5
+    gate.set()
+
+
+def test_a_tier_that_rests_is_passed_over_at_once(make: Make) -> None:
+    a, b = Rig(), Rig()
+    stack = make(store("a", a, breaker=2), store("b", b), min_copies=2)
+    cid = stack.put(DATA).cid
+    a.forget()
+    a.on = lambda op, key, byte_range: _down(op)
+    for _ in range(6):
+        assert stack.get(cid) == DATA
+    assert a.count("get") == 2
+    assert next(one for one in stack.stats().tiers if one.tier == "a").state == "resting"
+    a.on = None
+    assert stack.get(cid, 0, 10) == DATA[:10]
+
+
+def _down(op: str) -> Any:
+    if op == "get":
+        raise TierUnavailable("down")
+    return PASS

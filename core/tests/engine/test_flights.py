@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from tests.support.dag_backend import DagMedium
 from tests.support.rigged import PASS, Rig, cache, dag, rig_type, store
+
 from ziggurat import Cid, Store
 from ziggurat.content import RAW
 from ziggurat.engine.flights import Flights
@@ -30,7 +30,7 @@ def together(count: int, work: Callable[[int], Any], seconds: float = 60) -> lis
         start.wait(30)
         try:
             results[number] = work(number)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the result
             results[number] = error
 
     threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
@@ -49,7 +49,9 @@ def large() -> bytes:
 
 
 @pytest.mark.parametrize("way", ["get", "stream"])
-def test_64_threads_read_one_cold_blob_and_each_block_is_fetched_once(make: Make, large: bytes, way: str) -> None:
+def test_64_threads_read_one_cold_blob_and_each_block_is_fetched_once(
+    make: Make, large: bytes, way: str
+) -> None:
     rig = Rig(style="pread")
     stack = make(cache("ram", capacity=80 << 20), store("a", rig), profile="unixfs-v1-2025")
     cid = stack.put(large).cid
@@ -87,7 +89,9 @@ def test_with_a_persistent_cache_a_waiting_block_is_a_hit(make: Make) -> None:
     data = random.Random(6).randbytes(8 << 20)
     rig = Rig()
     stack = make(
-        cache("ssd", capacity=16 << 20, kind=rig_type(durable=False)), store("a", rig), profile="unixfs-v1-2025"
+        cache("ssd", capacity=16 << 20, kind=rig_type(durable=False)),
+        store("a", rig),
+        profile="unixfs-v1-2025",
     )
     cid = stack.put(data).cid
     rig.forget()
@@ -130,7 +134,7 @@ def test_readers_of_a_blob_on_a_tier_that_is_down_share_the_failure(make: Make) 
 
 
 def test_a_failure_of_another_blob_is_not_shared(make: Make) -> None:
-    """Two blobs share a leaf; one of them is on no tier, so its reader's failure says nothing about the other."""
+    """Two blobs share a leaf; that one of them is on no tier says nothing about the other."""
     leaf = random.Random(1).randbytes(64)
     rig = Rig()
     stack = make(store("a", rig))
@@ -146,7 +150,9 @@ def test_a_failure_of_another_blob_is_not_shared(make: Make) -> None:
     rig.on = on
     for _ in range(3):
         results = together(16, lambda number: stack.get(torn if number % 2 else whole, 0, 64))
-        assert all(isinstance(result, BlobNotFound) for result in results[1::2] if not isinstance(result, bytes))
+        assert all(
+            isinstance(result, BlobNotFound) for result in results[1::2] if not isinstance(result, bytes)
+        )
         assert results[::2] == [leaf] * 8
 
 
@@ -242,4 +248,4 @@ def test_flights_alone() -> None:
     assert broken.block is None
 
     alone, _ = flights.claim("y", root)
-    flights.land("y", alone, lambda: pytest.fail("nobody waits, so nothing is built"))  # type: ignore[arg-type, return-value]
+    flights.land("y", alone, lambda: pytest.fail("nobody waits, so nothing is built"))

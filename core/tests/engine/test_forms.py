@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-
 from tests.support.dag_backend import DagMedium, backend
 from tests.support.rigged import Rig, cache, dag, store
+
 from ziggurat import Cid, Store
 from ziggurat.backend import ByteRange
 from ziggurat.content import DAG_PB, RAW, Profile, read_car
@@ -91,19 +91,37 @@ def foreign(name: str) -> tuple[Tree, Cid, bytes]:
     if name == "trickle":
         # Leaves and nodes side by side, deeper to the right.
         right = tree.node(tree.leaf(part[4], 1), tree.node(tree.leaf(part[5], 1), tree.leaf(part[6], 1)))
-        top = tree.node(tree.leaf(part[0], 1), tree.leaf(part[1], 1), tree.node(tree.leaf(part[2], 1), tree.leaf(part[3], 1)), right)
+        top = tree.node(
+            tree.leaf(part[0], 1),
+            tree.leaf(part[1], 1),
+            tree.node(tree.leaf(part[2], 1), tree.leaf(part[3], 1)),
+            right,
+        )
         data = b"".join(part[:7])
     elif name == "every encoding":
         top = tree.node(*(tree.leaf(part[i % 8], i) for i in range(8)))
         data = b"".join(part)
     elif name == "odd leaves":
-        top = tree.node(tree.odd(part[0]), tree.raw(part[1]), tree.node(tree.odd(part[2]), tree.leaf(part[3])))
+        top = tree.node(
+            tree.odd(part[0]), tree.raw(part[1]), tree.node(tree.odd(part[2]), tree.leaf(part[3]))
+        )
         data = b"".join(part[:4])
     elif name == "identity leaves":
-        top = tree.node(tree.inlined(part[0]), tree.raw(part[1]), tree.inlined(part[2]), tree.node(tree.inlined(part[3]), tree.raw(part[4])))
+        top = tree.node(
+            tree.inlined(part[0]),
+            tree.raw(part[1]),
+            tree.inlined(part[2]),
+            tree.node(tree.inlined(part[3]), tree.raw(part[4])),
+        )
         data = b"".join(part[:5])
     elif name == "empty leaves":
-        top = tree.node(tree.raw(b""), tree.raw(part[0]), tree.node(tree.leaf(b""), tree.raw(b"")), tree.raw(part[1]), tree.leaf(b"", 2))
+        top = tree.node(
+            tree.raw(b""),
+            tree.raw(part[0]),
+            tree.node(tree.leaf(b""), tree.raw(b"")),
+            tree.raw(part[1]),
+            tree.leaf(b"", 2),
+        )
         data = part[0] + part[1]
     elif name == "repeats":
         twin = tree.node(tree.raw(part[0]), tree.raw(part[1]), tree.raw(part[0]))
@@ -119,7 +137,17 @@ def foreign(name: str) -> tuple[Tree, Cid, bytes]:
     return tree, top[0], data
 
 
-FOREIGN = ["trickle", "every encoding", "odd leaves", "identity leaves", "empty leaves", "repeats", "one odd leaf", "one child", "empty"]
+FOREIGN = [
+    "trickle",
+    "every encoding",
+    "odd leaves",
+    "identity leaves",
+    "empty leaves",
+    "repeats",
+    "one odd leaf",
+    "one child",
+    "empty",
+]
 
 
 def exported(stack: Store, cid: Cid) -> tuple[tuple[Cid, ...], dict[Cid, bytes]]:
@@ -271,7 +299,7 @@ def test_ranges_at_every_edge(make: Make, kind: Callable[[], Any]) -> None:
         assert byte_range is None or byte_range.stop <= len(DATA), "a hint outside the blob"
         return ordinary(key, byte_range, note)
 
-    tier._get = get  # type: ignore[method-assign]  # looked at on its way
+    tier._get = get
     cid = stack.put(DATA).cid
     for start in (0, 1, 63, 64, 65, len(DATA) - 1, len(DATA)):
         for length in (0, 1, 64, 65, len(DATA), 1 << 40, None):
@@ -313,7 +341,11 @@ def folder(tmp_path: Path, names: int = 4) -> Path:
 
 @pytest.mark.parametrize(
     "profile",
-    [SMALL, evolve(SMALL, hamt_threshold=1, hamt_fanout=8), Profile(chunk_size=64, max_links=3, cid_version=0, raw_leaves=False)],
+    [
+        SMALL,
+        evolve(SMALL, hamt_threshold=1, hamt_fanout=8),
+        Profile(chunk_size=64, max_links=3, cid_version=0, raw_leaves=False),
+    ],
     ids=["flat", "hamt", "v0"],
 )
 def test_a_directory_in_both_forms(make: Make, tmp_path: Path, profile: Profile) -> None:
@@ -415,7 +447,7 @@ def test_a_car_cut_anywhere_imports_nothing(make: Make) -> None:
 
 
 def test_a_car_with_any_byte_changed_imports_what_it_says_or_nothing(make: Make) -> None:
-    tree, root, data = foreign("odd leaves")
+    tree, root, _ = foreign("odd leaves")
     whole = tree.car(root)
     rig = Rig()
     stack = make(store("a", rig))
@@ -488,8 +520,7 @@ def test_trees_that_contradict_themselves_fail_at_their_place(make: Make) -> Non
         stack = make(dag("d", medium))
         got = bytearray()
         with pytest.raises((MalformedContent, NotAFile)):
-            for piece in stack.stream(root):
-                got += piece
+            got.extend(byte for piece in stack.stream(root) for byte in bytes(piece))
         assert bytes(got) == b"firstsecond"
         with pytest.raises((MalformedContent, NotAFile)):
             stack.get(root)
@@ -547,3 +578,42 @@ def test_unavailable_is_not_absent_in_the_dag_form(make: Make) -> None:
         stack.get(cid)
     with pytest.raises(StoreUnavailable):
         stack.has(cid)
+
+
+@pytest.mark.parametrize("form", ["a", "d"])
+def test_only_what_is_there_whole_is_adopted(make: Make, form: str) -> None:
+    rig, medium = Rig(), DagMedium()
+    writer = make(store("a", rig), dag("d", medium), min_copies=2)
+    cid = writer.put(DATA).cid
+    tier = (lambda: store("a", rig)) if form == "a" else (lambda: dag("d", medium))
+    stack = make(tier())
+    if form == "a":
+        rig.flip(cid.key, 300)
+    else:
+        leaf = medium.roots[cid][0][-1]
+        kept = medium.blocks.pop(leaf)
+    with pytest.raises((BlobNotFound, StoreUnavailable)):
+        stack.adopt(cid, form)
+    assert not list(stack.roots())
+    if form == "a":
+        rig.flip(cid.key, 300)
+    else:
+        medium.blocks[leaf] = kept
+    assert stack.adopt(cid, form).copies == (form,)
+    assert [root.cid for root in stack.roots()] == [cid]
+    with pytest.raises(BlobNotFound):
+        stack.adopt(Cid.of(b"nowhere", RAW), form)
+
+
+def test_a_copy_that_fails_half_way_leaves_nothing(make: Make) -> None:
+    rig, medium, back = Rig(), DagMedium(), Rig()
+    stack = make(store("a", rig), dag("d", medium), store("back", back))
+    cid = stack.put(DATA).cid
+    rig.flip(cid.key, 500)
+    for tier in ("d", "back"):
+        with pytest.raises(ZigguratError):
+            stack.copy(cid, tier)
+    assert not medium.blocks
+    assert not back.held
+    rig.flip(cid.key, 500)
+    assert stack.copy(cid, "back").copies == ("back",)

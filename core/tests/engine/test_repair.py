@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.support.rigged import PASS, Rig, cache, rig_type, source, store
+
 from ziggurat import Store
 from ziggurat.catalog import Catalog
 from ziggurat.content import PROFILES, Profile, read_car
@@ -30,9 +30,13 @@ def without(car: bytes, position: int) -> bytes:
     return b"".join(write_car(read.roots, pairs[:position] + pairs[position + 1 :]))
 
 
-@pytest.mark.parametrize("profile", [SMALL, Profile(chunk_size=64, max_links=3, raw_leaves=False, cid_version=0)])
+@pytest.mark.parametrize(
+    "profile", [SMALL, Profile(chunk_size=64, max_links=3, raw_leaves=False, cid_version=0)]
+)
 @pytest.mark.parametrize("broken", ["gone", "empty", "cut", "flipped", "another", "no inner node", "no root"])
-def test_nodes_are_built_again_once_and_put_again(make: Make, tmp_path: Path, profile: Profile, broken: str) -> None:
+def test_nodes_are_built_again_once_and_put_again(
+    make: Make, tmp_path: Path, profile: Profile, broken: str
+) -> None:
     rig = Rig()
     stack = make(store("a", rig), profile=profile, path=tmp_path / "s")
     cid = stack.put(DATA).cid
@@ -98,7 +102,9 @@ def test_nodes_are_never_put_where_others_own_the_medium(make: Make, which: str)
     assert cid.nodes_key not in rig.held
 
 
-def test_the_owner_with_another_marker_beside_its_own_still_repairs_its_copy(make: Make, tmp_path: Path) -> None:
+def test_the_owner_with_another_marker_beside_its_own_still_repairs_its_copy(
+    make: Make, tmp_path: Path
+) -> None:
     catalog = Catalog.open(tmp_path / "c")
     rig = Rig(markers=True)
     stack = make(store("a", rig, catalog=catalog.id), path=tmp_path / "c", catalog=catalog)
@@ -224,5 +230,3 @@ def test_verify_repairs_nothing(make: Make) -> None:
     assert not finding.ok
     assert "nodes are missing" in finding.problem
     assert rig.count("put") == 0
-
-

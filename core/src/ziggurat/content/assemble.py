@@ -89,8 +89,8 @@ class _Assembly:
             return Parcel(root, "file", len(block), data=block, tsize=len(block))
         if root.codec != DAG_PB:
             raise UnsupportedContent(
-                f"{root} has the codec 0x{root.codec:x}, whose links cannot be read: only raw and dag-pb roots "
-                "are kept whole",
+                f"{root} has the codec 0x{root.codec:x}, whose links cannot be read: only raw and dag-pb "
+                "roots are kept whole",
                 cid=root,
             )
         node = parse_node(block)
@@ -135,7 +135,8 @@ class _Assembly:
                     leaves.add(cid)
                 continue
             if not node.is_file:
-                raise MalformedContent(f"{root} is a file with the {node.type or 'node'} {cid} in it", cid=root)
+                kind = node.type or "node"
+                raise MalformedContent(f"{root} is a file with the {kind} {cid} in it", cid=root)
             nodes[cid] = node
             below, offset = [], want.offset
             for link, size in zip(node.links, node.block_sizes, strict=True):

@@ -99,7 +99,7 @@ class CarBlocks:
         offset, length = place
         return os.pread(self._file.fileno(), length, offset)
 
-    def known(self, root: Cid) -> None:  # noqa: ARG002 - of the protocol
+    def known(self, root: Cid) -> None:
         """None: the blocks are at hand, their order is not."""
 
     def leaves(self, layout: Layout) -> Iterator[tuple[Leaf, bytes]]:

@@ -1,4 +1,4 @@
-"""One fetch: wanted blocks out of the store tiers, proved, handed on; from tier to tier until all are there."""
+"""One fetch: wanted blocks out of the store tiers, proved and handed on, tier after tier until all are in."""
 
 from __future__ import annotations
 
@@ -196,6 +196,7 @@ class Fetch:
         """Hand on a proved block: to the caches, to who waits, to the read.
 
         Args:
+            cid: Its name.
             block: The block itself, or None for a leaf of which only the plain bytes are at hand.
             value: The node, or the plain bytes of the leaf.
         """

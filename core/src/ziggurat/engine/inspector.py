@@ -1,4 +1,4 @@
-"""Looking without changing: what is known of a blob, where it is, whether its copies prove, what tiers did."""
+"""Looking without changing: what is known of a blob, where it is, if its copies prove, what tiers did."""
 
 from __future__ import annotations
 

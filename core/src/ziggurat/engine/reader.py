@@ -201,7 +201,7 @@ class Reader:
         return layout if layout.complete and layout.top is not None else None
 
     def leaves(self, layout: Layout) -> Iterator[tuple[Leaf, Buffer]]:
-        """Each non-empty leaf of a file with its plain bytes, in order; bytes in a node under the root's CID."""
+        """Each non-empty leaf with its plain bytes, in order; bytes in a node have the root's CID."""
         top = layout.top
         if top is None:  # pragma: no cover - a file without a node is one leaf, and is at hand
             return
