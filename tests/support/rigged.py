@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from attrs import Factory, define, evolve, field, frozen
 from tests.support.dag_backend import DagBackend, DagMedium, DagOptions
@@ -159,7 +159,7 @@ class ReadOnlyRigged:
     def stat(self, key: str) -> Stat | None:
         answer = self.rig.begin("stat", str(key))
         if answer is not PASS:
-            return answer
+            return cast("Stat", answer)
         data = self.rig.held.get(str(key))
         return None if data is None else Stat(size=len(data), stored=len(data))
 
@@ -171,7 +171,7 @@ class Rigged(ReadOnlyRigged):
     def put(self, key: str, content: bytes | Blob | Dag) -> Stat:
         answer = self.rig.begin("put", str(key))
         if answer is not PASS:
-            return answer
+            return cast("Stat", answer)
         assert not isinstance(content, Dag)
         data = content if isinstance(content, bytes) else content.read()
         self.rig.held[str(key)] = data
@@ -191,7 +191,7 @@ class Rigged(ReadOnlyRigged):
     def identify(self, claim: bool) -> Medium | None:
         answer = self.rig.begin("identify", "")
         if answer is not PASS:
-            return answer
+            return cast("Medium", answer)
         if claim and self.rig.markers and self.catalog not in self.rig.catalogs:
             self.rig.catalogs.append(self.catalog)
         return Medium(self.rig.identity, tuple(self.rig.catalogs))

@@ -6,7 +6,8 @@ import io
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.support.dag_backend import DagMedium
 from tests.support.rigged import PASS, Rig, Style, cache, dag, rig_type, source, store
 
 from ziggurat import Cid, Store
-from ziggurat.backend import Blob, ByteRange, Dag
+from ziggurat.backend import Blob, ByteRange, Dag, Timeouts
 from ziggurat.content import Profile
 from ziggurat.errors import (
     BlobNotFound,
@@ -58,6 +59,11 @@ def spoil(
         return how(data if byte_range is None else data[byte_range.offset : byte_range.stop])
 
     rig.on = on
+
+
+def pour(pieces: Iterable[bytes | bytearray | memoryview], into: bytearray) -> None:
+    for piece in pieces:
+        into += piece
 
 
 def readings(stack: Store, cid: Cid) -> Iterator[bytes]:
@@ -165,7 +171,7 @@ def test_a_body_that_raises_at_every_leaf(make: Make, error: Exception, pread: b
     stack, a, _, cid = two(make)
     for leaf in LEAVES:
         for at in (leaf, leaf + 30):
-            spoil(a, lambda data, at=at: raising(data, at, error, pread))
+            spoil(a, partial(raising, at=at, error=error, pread=pread))
             assert stack.get(cid) == DATA
             assert b"".join(stack.stream(cid)) == DATA
 
@@ -232,7 +238,7 @@ def test_nodes_of_every_wrong_kind(make: Make, profile: Profile) -> None:
 
 
 def test_the_tree_one_tier_tells_is_not_what_the_next_is_measured_by(make: Make) -> None:
-    """A foreign tree cannot be built again; a tier whose CAR lacks a node must not spoil the next tier's turn."""
+    """A foreign tree cannot be built again; a CAR that lacks a node must not spoil the next tier's turn."""
     a, b = Rig(), Rig()
     odd = Profile(chunk_size=50, max_links=2)
     writer = make(store("a", a), store("b", b), min_copies=2, profile=odd)
@@ -289,8 +295,7 @@ def test_a_stream_gives_all_that_proves_before_its_error(make: Make, style: Styl
         rig.flip(cid.key, leaf)
         got = bytearray()
         with pytest.raises(StoreUnavailable) as caught:
-            for piece in stack.stream(cid):
-                got += piece
+            pour(stack.stream(cid), got)
         assert bytes(got) == DATA[:leaf]
         assert any(isinstance(failure, CorruptBlob) for failure in caught.value.failures)
         with pytest.raises(StoreUnavailable):
@@ -309,8 +314,7 @@ def test_a_file_object_gives_all_that_proves_before_its_error(make: Make) -> Non
         with stack.open(cid) as file:
             got = bytearray()
             with pytest.raises(StoreUnavailable):
-                while piece := file.read(1):
-                    got += piece
+                pour(iter(lambda: file.read(1), b""), got)
             assert bytes(got) == DATA[:leaf]
             assert file.tell() == leaf
             if leaf + 64 < len(DATA):
@@ -642,3 +646,51 @@ def test_the_last_tier_gets_its_turn_however_many_fail(make: Make) -> None:
         "t2",
         "t4",
     }
+
+
+# -- time -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["call", "body", "pread"])
+def test_a_tier_that_hangs_is_left_for_the_next(make: Make, where: str) -> None:
+    gate = threading.Event()
+    a, b = Rig(), Rig()
+    stack = make(store("a", a, timeouts=Timeouts(total=0.1)), store("b", b), min_copies=2)
+    cid = stack.put(DATA).cid
+
+    def chunks(data: bytes) -> Iterator[bytes]:
+        yield data[:100]
+        gate.wait(20)
+
+    def hang(data: bytes) -> Blob:
+        if where == "call":
+            gate.wait(20)
+        pread = (lambda view, offset: int(gate.wait(20))) if where == "pread" else None
+        return Blob(len(data), lambda: chunks(data), pread=pread)
+
+    spoil(a, hang)
+    started = time.monotonic()
+    assert stack.get(cid) == DATA
+    assert b"".join(stack.stream(cid)) == DATA
+    assert time.monotonic() - started < 5
+    gate.set()
+
+
+def test_a_tier_that_rests_is_passed_over_at_once(make: Make) -> None:
+    a, b = Rig(), Rig()
+    stack = make(store("a", a, breaker=2), store("b", b), min_copies=2)
+    cid = stack.put(DATA).cid
+    a.forget()
+    a.on = lambda op, key, byte_range: _down(op)
+    for _ in range(6):
+        assert stack.get(cid) == DATA
+    assert a.count("get") == 2
+    assert next(one for one in stack.stats().tiers if one.tier == "a").state == "resting"
+    a.on = None
+    assert stack.get(cid, 0, 10) == DATA[:10]
+
+
+def _down(op: str) -> Any:
+    if op == "get":
+        raise TierUnavailable("down")
+    return PASS

@@ -30,7 +30,7 @@ def together(count: int, work: Callable[[int], Any], seconds: float = 60) -> lis
         start.wait(30)
         try:
             results[number] = work(number)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the result
             results[number] = error
 
     threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
@@ -134,7 +134,7 @@ def test_readers_of_a_blob_on_a_tier_that_is_down_share_the_failure(make: Make) 
 
 
 def test_a_failure_of_another_blob_is_not_shared(make: Make) -> None:
-    """Two blobs share a leaf; one of them is on no tier, so its reader's failure says nothing about the other."""
+    """Two blobs share a leaf; that one of them is on no tier says nothing about the other."""
     leaf = random.Random(1).randbytes(64)
     rig = Rig()
     stack = make(store("a", rig))
@@ -205,7 +205,7 @@ def test_an_abandoned_stream_leaves_no_flight_open(make: Make) -> None:
         next(stream)
         del stream
     assert together(4, lambda number: stack.get(cid) == data) == [True] * 4
-    assert not stack._parts.reader._flights._open
+    assert not stack._parts.reader._resolver._flights._open
 
 
 def test_failing_reads_leave_no_flight_open(make: Make) -> None:
@@ -223,7 +223,7 @@ def test_failing_reads_leave_no_flight_open(make: Make) -> None:
         rig.on = on
         with pytest.raises((StoreUnavailable, KeyboardInterrupt, SystemExit)):
             stack.get(cid)
-        assert not stack._parts.reader._flights._open
+        assert not stack._parts.reader._resolver._flights._open
     rig.on = None
     assert stack.get(cid) == data
 
@@ -248,4 +248,4 @@ def test_flights_alone() -> None:
     assert broken.block is None
 
     alone, _ = flights.claim("y", root)
-    flights.land("y", alone, lambda: pytest.fail("nobody waits, so nothing is built"))  # type: ignore[arg-type, return-value]
+    flights.land("y", alone, lambda: pytest.fail("nobody waits, so nothing is built"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +299,7 @@ def test_ranges_at_every_edge(make: Make, kind: Callable[[], Any]) -> None:
         assert byte_range is None or byte_range.stop <= len(DATA), "a hint outside the blob"
         return ordinary(key, byte_range, note)
 
-    tier._get = get  # type: ignore[method-assign]  # looked at on its way
+    tier._get = get
     cid = stack.put(DATA).cid
     for start in (0, 1, 63, 64, 65, len(DATA) - 1, len(DATA)):
         for length in (0, 1, 64, 65, len(DATA), 1 << 40, None):
@@ -447,7 +447,7 @@ def test_a_car_cut_anywhere_imports_nothing(make: Make) -> None:
 
 
 def test_a_car_with_any_byte_changed_imports_what_it_says_or_nothing(make: Make) -> None:
-    tree, root, data = foreign("odd leaves")
+    tree, root, _ = foreign("odd leaves")
     whole = tree.car(root)
     rig = Rig()
     stack = make(store("a", rig))
@@ -511,6 +511,11 @@ def test_a_bomb_of_empty_nodes_ends(make: Make) -> None:
     assert exported(stack, root) == ((root,), tree.blocks)
 
 
+def _pour(pieces: Iterable[bytes | bytearray | memoryview], into: bytearray) -> None:
+    for piece in pieces:
+        into += piece
+
+
 def test_trees_that_contradict_themselves_fail_at_their_place(make: Make) -> None:
     tree = Tree()
     wrong = (tree.raw(b"ten bytes.")[0], 9)
@@ -520,8 +525,7 @@ def test_trees_that_contradict_themselves_fail_at_their_place(make: Make) -> Non
         stack = make(dag("d", medium))
         got = bytearray()
         with pytest.raises((MalformedContent, NotAFile)):
-            for piece in stack.stream(root):
-                got += piece
+            _pour(stack.stream(root), got)
         assert bytes(got) == b"firstsecond"
         with pytest.raises((MalformedContent, NotAFile)):
             stack.get(root)
@@ -579,3 +583,42 @@ def test_unavailable_is_not_absent_in_the_dag_form(make: Make) -> None:
         stack.get(cid)
     with pytest.raises(StoreUnavailable):
         stack.has(cid)
+
+
+@pytest.mark.parametrize("form", ["a", "d"])
+def test_only_what_is_there_whole_is_adopted(make: Make, form: str) -> None:
+    rig, medium = Rig(), DagMedium()
+    writer = make(store("a", rig), dag("d", medium), min_copies=2)
+    cid = writer.put(DATA).cid
+    tier = (lambda: store("a", rig)) if form == "a" else (lambda: dag("d", medium))
+    stack = make(tier())
+    if form == "a":
+        rig.flip(cid.key, 300)
+    else:
+        leaf = medium.roots[cid][0][-1]
+        kept = medium.blocks.pop(leaf)
+    with pytest.raises((BlobNotFound, StoreUnavailable)):
+        stack.adopt(cid, form)
+    assert not list(stack.roots())
+    if form == "a":
+        rig.flip(cid.key, 300)
+    else:
+        medium.blocks[leaf] = kept
+    assert stack.adopt(cid, form).copies == (form,)
+    assert [root.cid for root in stack.roots()] == [cid]
+    with pytest.raises(BlobNotFound):
+        stack.adopt(Cid.of(b"nowhere", RAW), form)
+
+
+def test_a_copy_that_fails_half_way_leaves_nothing(make: Make) -> None:
+    rig, medium, back = Rig(), DagMedium(), Rig()
+    stack = make(store("a", rig), dag("d", medium), store("back", back))
+    cid = stack.put(DATA).cid
+    rig.flip(cid.key, 500)
+    for tier in ("d", "back"):
+        with pytest.raises(ZigguratError):
+            stack.copy(cid, tier)
+    assert not medium.blocks
+    assert not back.held
+    rig.flip(cid.key, 500)
+    assert stack.copy(cid, "back").copies == ("back",)

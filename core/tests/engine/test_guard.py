@@ -67,7 +67,7 @@ def test_breaker_rests_after_consecutive_failures_and_lets_one_try() -> None:
     assert not breaker.resting
     breaker.failed()
     assert breaker.resting
-    with pytest.raises(TierUnavailable, match="left alone for 5.0 s after 3 failures"):
+    with pytest.raises(TierUnavailable, match=r"left alone for 5\.0 s after 3 failures"):
         breaker.check()
     clock.now += 5.1
     breaker.check()  # one tries for all

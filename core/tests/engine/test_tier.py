@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -138,7 +139,8 @@ def test_a_pair_of_a_wrong_type(pair: Any, monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_untranslated_errors_are_faults(op: str, error: Exception) -> None:
     tier = store("a", Rig(on=answering(op, error)))
-    call = {"get": tier.get, "has": tier.has_key, "stat": tier.stat_key}[op]
+    calls: dict[str, Callable[[str], object]] = {"get": tier.get, "has": tier.has_key, "stat": tier.stat_key}
+    call = calls[op]
     with pytest.raises(BackendFault) as caught:
         call(KEY)
     assert (caught.value.tier, caught.value.op, caught.value.key) == ("a", op, KEY)
@@ -188,10 +190,8 @@ def test_a_source_error_that_the_backend_swallows_is_no_success() -> None:
         raise OSError(5, "the user's disk")
 
     def swallow(key: str, content: Any, info: Any) -> Stat:
-        try:
+        with suppress(OSError):
             content.read()
-        except OSError:
-            pass
         return Stat(size=7, stored=7)
 
     object.__setattr__(tier.hooks, "put", swallow)

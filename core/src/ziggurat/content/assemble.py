@@ -135,9 +135,8 @@ class _Assembly:
                     leaves.add(cid)
                 continue
             if not node.is_file:
-                raise MalformedContent(
-                    f"{root} is a file with the {node.type or 'node'} {cid} in it", cid=root
-                )
+                kind = node.type or "node"
+                raise MalformedContent(f"{root} is a file with the {kind} {cid} in it", cid=root)
             nodes[cid] = node
             below, offset = [], want.offset
             for link, size in zip(node.links, node.block_sizes, strict=True):

@@ -218,6 +218,10 @@ class Saver:
         if node is not None and entry.type == "directory":
             self._directory(entry.cid, target)
         elif node is not None and entry.type == "symlink":
+            if not node.target or "\0" in node.target:
+                raise MalformedContent(
+                    f"{entry.cid} is a symlink to {node.target!a}, which is no path", cid=entry.cid
+                )
             self._clear(target)
             target.symlink_to(node.target)
             self._files += 1
