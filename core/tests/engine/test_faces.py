@@ -89,7 +89,7 @@ def test_a_file_object_is_like_any_other(make: Make, steps: list[tuple[str, int]
                 assert len(got) <= value
                 plain.seek(file.tell())
             elif op == "peek":
-                assert DATA[:size][file.tell() :].startswith(file.peek(1))  # type: ignore[attr-defined]
+                assert DATA[:size][file.tell() :].startswith(file.peek(1))  # type: ignore[attr-defined]  # BufferedReader has it
             elif (op, plain.tell() + value < 0) == ("cur", True) or (op == "end" and size + value < 0):
                 # A BytesIO goes to the start instead; a file refuses.
                 with pytest.raises((ValueError, OSError)):

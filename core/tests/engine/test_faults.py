@@ -123,9 +123,9 @@ def test_each_tier_has_what_the_other_lacks(make: Make) -> None:
         lambda data: Blob(len(data) - 1, lambda: (data,)),
         lambda data: Blob(1 << 62, lambda: (data,)),
         lambda data: Blob(len(data), lambda: (data,), pread=lambda view, offset: 0),
-        lambda data: Blob(len(data), lambda: (data,), pread=lambda view, offset: None),  # type: ignore[arg-type, return-value]
+        lambda data: Blob(len(data), lambda: (data,), pread=lambda view, offset: None),  # type: ignore[arg-type, return-value]  # wrong on purpose
         lambda data: Blob(len(data), lambda: (data,), pread=lambda view, offset: len(view) + 1),
-        lambda data: Blob(len(data), lambda: ("text",)),  # type: ignore[arg-type, return-value]
+        lambda data: Blob(len(data), lambda: ("text",)),  # type: ignore[arg-type, return-value]  # wrong on purpose
         lambda data: Blob(len(data), lambda: (b"", data[:10], b"", b"", data[10:], b"")),
         lambda data: "text",
         lambda data: 5,
