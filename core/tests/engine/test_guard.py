@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -231,6 +233,29 @@ def test_who_asks_for_more_patience_than_allowed_is_not_waited_for(quick: None) 
 
 
 # -- time -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [-3.0, 0.0, 0, "soon"])
+def test_a_time_to_wait_that_is_past_or_no_time_is_no_reason_to_fail(after: Any) -> None:
+    hook = failing(TierThrottled("slow down", retryable=True, retry_after=after))
+    guard = Guard(Retry(attempts=2, max_wait=0.01), Limit(), None, 0)
+    assert guard.call(hook) == "answer"
+
+
+def test_a_retry_prints_nothing() -> None:
+    """stamina logs it; where nobody handles logs, Python would print them on stderr."""
+    code = """
+from ziggurat.config.model import Limit, Retry
+from ziggurat.errors import TierUnavailable
+from ziggurat.tiers.guard import Guard
+answers = [TierUnavailable("down", retryable=True, retry_after=0.0)]
+def hook():
+    if answers:
+        raise answers.pop()
+Guard(Retry(attempts=2, max_wait=0.01), Limit(), None, 0).call(hook)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_call_that_hangs_is_left_behind() -> None:

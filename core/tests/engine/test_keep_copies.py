@@ -306,9 +306,23 @@ def test_a_cache_of_another_catalog_is_refused_with_a_way_out(
     stack: Callable[..., Store], tmp_path: Path
 ) -> None:
     cache = disk("ssd", tmp_path / "ssd", role="cache", capacity=10**6)
-    stack(cache, shelf("one", Shelf()), name="mine")
+    mine = stack(cache, shelf("one", Shelf()), name="mine")
     with pytest.raises(ConfigError, match="another path"):
         stack(cache, shelf("one", Shelf()), name="theirs")
+    mine.close()
+    stack(cache, shelf("one", Shelf()), name="mine")  # whoever was refused has left nothing behind
+
+
+def test_a_cache_on_the_medium_of_another_catalogs_store_leaves_no_marker(
+    stack: Callable[..., Store], tmp_path: Path
+) -> None:
+    """A second marker would end collecting there for good."""
+    mine = stack(disk("vault", tmp_path / "vault"), name="mine")
+    mine.remove(mine.put(BIG).cid)
+    with pytest.raises(ConfigError, match="another path"):
+        stack(disk("ssd", tmp_path / "vault", role="cache", capacity=10**6), name="theirs")
+    (found,) = mine.gc()
+    assert (found.blobs, found.refused) == (1, "")
 
 
 def test_a_cache_on_the_medium_of_a_store_is_refused(stack: Callable[..., Store], tmp_path: Path) -> None:

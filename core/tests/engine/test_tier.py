@@ -12,8 +12,9 @@ import pytest
 from tests.support.dag_backend import DagMedium
 from tests.support.rigged import PASS, Rig, cache, dag, store
 
-from ziggurat.backend import Blob, Dag, Stat, Timeouts
+from ziggurat.backend import Blob, Dag, Medium, Stat, Timeouts
 from ziggurat.content import DAG_PB, RAW, Cid
+from ziggurat.content.parcel import Parcel
 from ziggurat.errors import (
     BackendFault,
     BlobNotFound,
@@ -83,6 +84,51 @@ def test_identify_of_a_wrong_type(answer: object) -> None:
         tier.identify()
 
 
+@pytest.mark.parametrize("answer", ["", Medium(""), Medium(5), Medium("x", "abc"), Medium("x", (1,))])  # type: ignore[arg-type]  # wrong on purpose
+def test_an_identity_that_names_nobody(answer: object) -> None:
+    tier = store("a", Rig(on=answering("identify", answer)))
+    for ask in (tier.identify, tier.refresh_medium):
+        with pytest.raises(BackendFault, match=r"identi|catalogs"):
+            ask()
+
+
+WRONG: list[dict[str, Any]] = [
+    {"size": -1},
+    {"size": "7"},
+    {"stored": -1},
+    {"stored": 7.0},
+    {"stored": 1 << 63},
+    {"note": "text"},
+    {"note": 5},
+    {"note": b"x" * 1025},
+    {"info": {}},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("op", ["put", "stat"])
+def test_a_stat_that_the_catalog_could_not_keep(op: str, wrong: dict[str, Any]) -> None:
+    tier = store("a", Rig(on=answering(op, Stat(**wrong))))
+    with pytest.raises(BackendFault, match="report it there"):
+        tier.put(KEY, b"content") if op == "put" else tier.stat_key(KEY)
+
+
+@pytest.mark.parametrize("answer", [None, 5, iter(()), [], [Stat(), Stat()]])
+def test_put_many_of_a_wrong_type(answer: object) -> None:
+    tier = store("a", Rig())
+    object.__setattr__(tier.hooks, "put_many", lambda items: answer)
+    with pytest.raises(BackendFault, match="put_many"):
+        tier.put_parcels([Parcel(RAW_CID, "file", 7, data=b"content")])
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_put_many_of_wrong_stats(wrong: dict[str, Any]) -> None:
+    tier = store("a", Rig())
+    object.__setattr__(tier.hooks, "put_many", lambda items: [Stat(**wrong) for _ in items])
+    (answer,) = tier.put_parcels([Parcel(RAW_CID, "file", 7, data=b"content")])
+    assert isinstance(answer, BackendFault)
+
+
 def test_a_note_that_is_too_long() -> None:
     tier = store("a", Rig(on=answering("put", Stat(note=b"x" * 1025))))
     with pytest.raises(BackendFault, match="1 KiB"):
@@ -111,6 +157,45 @@ def test_a_chunk_of_wider_items_counts_bytes() -> None:
     found = tier.get(KEY)
     assert isinstance(found, Blob)
     assert found.read() == wide.tobytes()
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+def test_a_body_that_cannot_be_begun() -> None:
+    tier = store("a", Rig(on=answering("get", Blob(7, lambda: _raise(OSError(5, "io"))))))
+    found = tier.get(KEY)
+    assert isinstance(found, Blob)
+    with pytest.raises(BackendFault, match="OSError"):
+        list(found.chunks())
+
+
+def test_pairs_that_cannot_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    tier = dag("a")
+    monkeypatch.setattr(tier, "_get", lambda *_: Dag(lambda: _raise(OSError(5, "io"))))
+    found = tier.get(Cid.of(b"", DAG_PB).key)
+    assert isinstance(found, Dag)
+    with pytest.raises(BackendFault, match="OSError"):
+        list(found.pairs())
+
+
+def test_a_body_that_cannot_be_closed_was_read_all_the_same() -> None:
+    body = Blob(7, lambda: (b"content",), close=lambda: _raise(OSError(5, "io")))
+    tier = store("a", Rig(on=answering("get", body)))
+    assert tier.block(RAW_CID) == b"content"
+    assert tier.meter.errors == 1
+
+
+def test_a_tier_that_rests_is_closed_all_the_same() -> None:
+    tier = store("a", Rig(on=answering("has", TierUnavailable("down"))), breaker=1)
+    closed: list[str] = []
+    object.__setattr__(tier.hooks, "close", lambda: closed.append("closed"))
+    with pytest.raises(TierUnavailable):
+        tier.has_key(KEY)
+    assert tier.guard.breaker.resting
+    tier.close()
+    assert closed
 
 
 @pytest.mark.parametrize("count", [None, -1, 5, "1", 1.0])

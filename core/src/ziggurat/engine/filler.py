@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from ziggurat.backend import Medium
 from ziggurat.catalog import Catalog
 from ziggurat.engine.events import Failures
 from ziggurat.errors import ConfigError, TierUnavailable, ZigguratError
@@ -89,26 +90,32 @@ class PersistentCache:
             TierError: It cannot tell.
         """
         if self._medium is None:
-            found = self.tier.identify()
+            found = self.tier.identify(claim=False)
+            if found is not None:
+                self._refuse_shared(found)  # before our marker stands beside that of the one who owns it
+            found = self.tier.identify(claim=True)
             if found is None:
                 raise TierUnavailable("its medium gave no identity", tier=self.tier.name, op="identify")
-            others = [catalog for catalog in found.catalogs if catalog != self._catalog.id]
-            if any(row.identity == found.id for row in self._catalog.mediums()):
-                raise ConfigError(
-                    f"tier {self.tier.name!r}: a store tier keeps copies on this medium, and a cache would "
-                    "evict them; give it another path in [tier.options]"
-                )
-            if others:
-                raise ConfigError(
-                    f"tier {self.tier.name!r}: another store uses this cache already, and two would break "
-                    "each other's accounts; give it another path in [tier.options]"
-                )
+            self._refuse_shared(found)
             if not self._rows.known(found.id):
                 self._rows.adopt(found.id, self.tier.contents(), time.time())
             self._tidy(found.id)
             self._medium = found.id
             self.fill({})  # what dead processes left, and what no longer fits
         return self._medium
+
+    def _refuse_shared(self, medium: Medium) -> None:
+        """Refuse a medium that holds somebody's copies, or that another catalog uses."""
+        if any(row.identity == medium.id for row in self._catalog.mediums()):
+            raise ConfigError(
+                f"tier {self.tier.name!r}: a store tier keeps copies on this medium, and a cache would "
+                "evict them; give it another path in [tier.options]"
+            )
+        if any(catalog != self._catalog.id for catalog in medium.catalogs):
+            raise ConfigError(
+                f"tier {self.tier.name!r}: another store uses this medium already, and two would break "
+                "each other's accounts; give it another path in [tier.options]"
+            )
 
     def _tidy(self, medium: str) -> None:
         """Evict what dead processes left half done, and what a smaller capacity leaves no room for."""

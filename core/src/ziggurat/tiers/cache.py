@@ -67,9 +67,13 @@ class CacheTier(Tier):
             self.meter.evictions += 1
         return gone
 
-    def identify(self) -> Medium | None:
-        """Who a persistent cache is, with this catalog's marker left on it."""
-        return self.ask_medium(claim=True)
+    def identify(self, *, claim: bool) -> Medium | None:
+        """Who a persistent cache is; None for a medium that is new, or not there.
+
+        Args:
+            claim: Leave this catalog's marker, and make the medium.
+        """
+        return self.ask_medium(claim)
 
     def contents(self) -> Iterator[tuple[str, int]]:
         """Key and bytes of every block that is there.

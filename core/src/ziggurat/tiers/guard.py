@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cache
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from ziggurat.backend import Blob, Dag
@@ -134,12 +137,11 @@ class Guard:
         """
         if self._retry.attempts <= 1:
             return self._once(hook, args)
-        import stamina
-
+        stamina = _stamina()
         caller = stamina.RetryingCaller(
             attempts=self._retry.attempts, timeout=None, wait_max=self._retry.max_wait
         ).on(_worth_retrying(self._retry.max_wait))
-        return caller(self._once, hook, args)
+        return cast("T", caller(self._once, hook, args))
 
     def _once(self, hook: Callable[..., T], args: tuple[object, ...]) -> T:
         self.breaker.check()
@@ -161,14 +163,25 @@ class Guard:
         return answer
 
 
+@cache
+def _stamina() -> ModuleType:
+    import stamina
+
+    # It logs each retry; without a handler anywhere Python would print that on stderr, in a program's output.
+    logging.getLogger("stamina").addHandler(logging.NullHandler())
+    return stamina
+
+
 def _worth_retrying(longest: float) -> Callable[[Exception], bool | float]:
     def decide(error: Exception) -> bool | float:
         if not isinstance(error, TierError) or not error.retryable:
             return False
-        if error.retry_after is None:
+        after = error.retry_after
+        if not isinstance(after, int | float):
             return True
-        # A medium that wants more patience than the user allows has answered: not now.
-        return error.retry_after if error.retry_after <= longest else False
+        # A medium that wants more patience than the user allows has answered: not now. A time that is past
+        # already (clocks differ) is no wait.
+        return max(0.0, after) if after <= longest else False
 
     return decide
 

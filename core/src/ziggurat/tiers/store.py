@@ -13,6 +13,7 @@ from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, as_key
 from ziggurat.content.layout import read_nodes
 from ziggurat.content.parcel import Parcel
 from ziggurat.errors import (
+    BackendFault,
     BlobTooLarge,
     ContentMismatch,
     CorruptBlob,
@@ -61,10 +62,7 @@ class StoreTier(Tier):
     def refresh_medium(self) -> Medium | None:
         """Ask again who uses the medium: another catalog may have left its marker since."""
         with self._identity_lock:
-            if self.hooks.identify is None:
-                return Medium(f"tier:{self.name}")
-            found = self._call("identify", "", self.hooks.identify, False)
-            return Medium(found) if isinstance(found, str) else found
+            return self.ask_medium(claim=False)
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -295,7 +293,9 @@ class StoreTier(Tier):
     ) -> list[Stat | ZigguratError]:
         if not items:
             return []
-        answers = list(self._call("put_many", "", put_many, items))
+        answers = self._call("put_many", "", put_many, items)
+        if not isinstance(answers, Sequence):
+            raise self._fault("put_many", "", f"gave a {type(answers).__name__}; it gives a list")
         if len(answers) != len(items):
             raise self._fault("put_many", "", f"gave {len(answers)} answers for {len(items)} items")
         return [self._answer(key, answer) for (key, _, _), answer in zip(items, answers, strict=True)]
@@ -309,8 +309,10 @@ class StoreTier(Tier):
             return self._fault(
                 "put_many", key, f"gave a {type(answer).__name__}; it gives a Stat or an error"
             )
-        if answer.note is not None and len(answer.note) > 1024:
-            return self._fault("put_many", key, "gave a note longer than 1 KiB")
+        try:
+            self.check_stat("put_many", key, answer)
+        except BackendFault as error:
+            return error
         self.meter.bytes_written += answer.stored or 0
         return answer
 

@@ -29,6 +29,8 @@ Content: TypeAlias = bytes | Blob | Dag
 
 _WRITING = ("put", "put_many")
 """Operations in which an error may be about the content that was handed over, and not about the tier."""
+_MAX_NOTE = 1024
+_MAX_SIZE = 1 << 63
 
 
 class Tier:
@@ -137,8 +139,7 @@ class Tier:
             raise source.error
         if not isinstance(stat, Stat):
             raise self._fault("put", key, f"gave a {type(stat).__name__}; a put gives a Stat")
-        if stat.note is not None and len(stat.note) > 1024:
-            raise self._fault("put", key, "gave a note longer than 1 KiB")
+        self.check_stat("put", key, stat)
         self.meter.bytes_written += stat.stored if stat.stored is not None else (content_size(content) or 0)
         return stat
 
@@ -155,25 +156,55 @@ class Tier:
         answer = self._call("stat", key, self.hooks.stat, key)
         if answer is not None and not isinstance(answer, Stat):
             raise self._fault("stat", key, f"gave a {type(answer).__name__}; a stat gives a Stat or None")
+        if answer is not None:
+            self.check_stat("stat", key, answer)
         return answer
+
+    def check_stat(self, op: str, key: str, stat: Stat) -> None:
+        """Refuse a `Stat` that the catalog could not keep: by then the copy would be there, uncounted.
+
+        Raises:
+            BackendFault: A field has the wrong type, or a value that cannot be.
+        """
+        for what, value in (("size", stat.size), ("stored", stat.stored)):
+            if value is not None and not (isinstance(value, int) and 0 <= value < _MAX_SIZE):
+                raise self._fault(
+                    op, key, f"gave a Stat with {what} = {value!r}; it is a number of bytes or None"
+                )
+        if stat.info is not None and not isinstance(stat.info, Info):
+            raise self._fault(op, key, f"gave a Stat with a {type(stat.info).__name__} as its info")
+        if stat.note is not None and not isinstance(stat.note, bytes):
+            raise self._fault(op, key, f"gave a note of type {type(stat.note).__name__}; a note is bytes")
+        if stat.note is not None and len(stat.note) > _MAX_NOTE:
+            raise self._fault(op, key, "gave a note longer than 1 KiB")
 
     def ask_medium(self, claim: bool) -> Medium | None:
         """`BackendSpec.identify`; the tier's own name where the backend cannot say."""
         if self.hooks.identify is None:
             return Medium(f"tier:{self.name}")
-        found = self._call("identify", "", self.hooks.identify, claim)
-        if isinstance(found, str):
-            return Medium(found)
-        if found is not None and not isinstance(found, Medium):
+        answer = self._call("identify", "", self.hooks.identify, claim)
+        found = Medium(answer) if isinstance(answer, str) else answer
+        if found is None:
+            return None
+        if not isinstance(found, Medium):
             raise self._fault(
                 "identify", "", f"gave a {type(found).__name__}; an identify gives a str or a Medium"
             )
+        if not (isinstance(found.id, str) and found.id):
+            raise self._fault(
+                "identify", "", f"gave the identity {found.id!r}; it is a text that is not empty"
+            )
+        if not (isinstance(found.catalogs, tuple) and all(isinstance(one, str) for one in found.catalogs)):
+            raise self._fault("identify", "", "gave catalogs that are not a tuple of texts")
         return found
 
     def close(self) -> None:
-        """`BackendSpec.close`, if there is one."""
+        """`BackendSpec.close`, if there is one; a tier that rests is closed too."""
         if self.hooks.close is not None:
-            self._call("close", "", self.hooks.close)
+            try:
+                self.hooks.close()
+            except Exception as error:
+                raise self.translated("close", "", error) from error
 
     # -- calls and errors -----------------------------------------------------------------------
 
@@ -220,13 +251,13 @@ class Tier:
 
     def _watch_blob(self, key: str, blob: Blob) -> Blob:
         if not isinstance(blob.size, int) or blob.size < 0:
-            blob.close()
+            self._closer(key, blob)()
             raise self._fault("get", key, f"gave a Blob of the size {blob.size!r}")
         meter, pread, total = self.meter, blob.pread, self.config.timeouts.total
 
         def chunks() -> Iterator[bytes | bytearray | memoryview]:
-            following = blob.chunks().__next__
             try:
+                following = blob.chunks().__next__
                 while True:
                     chunk = following() if total is None else within(total, following)
                     if not isinstance(chunk, bytes | bytearray | memoryview):
@@ -252,14 +283,14 @@ class Tier:
 
         # A call that is left behind may still write: with a time limit nobody lends it memory.
         placed = read_at if pread is not None and total is None else None
-        return Blob(blob.size, chunks, close=blob.close, pread=placed)
+        return Blob(blob.size, chunks, close=self._closer(key, blob), pread=placed)
 
     def _watch_dag(self, key: str, dag: Dag) -> Dag:
         total = self.config.timeouts.total
 
         def pairs() -> Iterator[tuple[Cid, bytes]]:
-            following = dag.pairs().__next__
             try:
+                following = dag.pairs().__next__
                 while True:
                     cid, block = following() if total is None else within(total, following)
                     if not isinstance(cid, Cid) or not isinstance(block, bytes):
@@ -271,7 +302,19 @@ class Tier:
             except Exception as error:
                 raise self._body_failed(key, error) from error
 
-        return Dag(pairs, close=dag.close)
+        return Dag(pairs, close=self._closer(key, dag))
+
+    def _closer(self, key: str, body: Blob | Dag) -> Callable[[], None]:
+        """Closes a body; one that fails to has been read all the same, and fails no read."""
+
+        def close() -> None:
+            try:
+                body.close()
+            except Exception as error:  # noqa: BLE001 - it is the backend's, and may be anything
+                self.meter.errors += 1
+                self.log.warning("what get gave for %s could not be closed: %s", key, error)
+
+        return close
 
     def _body_failed(self, key: str, error: Exception) -> Exception:
         translated = self.translated("get", key, error)
