@@ -295,7 +295,7 @@ def test_a_flipped_bit_is_caught(run: Run, tmp_path: Path) -> None:
         ("vault", False, True)
     ]
     result = run("cat", cid)
-    assert result.code in (5, 6)
+    assert result.code == 6  # every tier answered, and the only copy is wrong
     assert data.startswith(result.out)  # only proved bytes came out
     assert len(result.out) < len(data)
     assert run("get", cid, "-o", "x").code == result.code
@@ -366,6 +366,10 @@ def test_failures(run: Run, args: tuple[str, ...], code: int, error: str) -> Non
     assert len(run(*args).err.splitlines()) == 1
 
 
+def test_the_text_that_is_no_cid_stands_in_the_error_as_it_was_given(run: Run) -> None:
+    assert run("cat", "no'cid", "--json").error["cid"] == "no'cid"
+
+
 def test_special_files(run: Run, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     os.mkfifo(tmp_path / "d" / "pipe")
@@ -421,6 +425,7 @@ def test_configuration(run: Run, tmp_path: Path) -> None:
     assert "a put returns when one copy is on vault" in run("config", "check").text
     keys = {setting["key"]: setting for setting in run("config", "show", "--origin", "--json").records}
     assert keys["tier[2].name"]["value"] == "vault"
+    assert keys["tier[2].capacity"]["value"] is None
     assert json.loads(run("config", "schema").text)["type"] == "object"
     assert run("config", "init").code == 0
     assert run("config", "init").code == 1
@@ -443,6 +448,30 @@ def test_doctor_changes_nothing(run: Run, tmp_path: Path) -> None:
     assert "is not there yet" in result.text
     assert "tier vault: disk store, new" in result.text
     assert list(tmp_path.rglob("*")) == before
+
+
+def test_doctor_sees_what_the_first_put_would_meet(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").write_text("a file where a folder is needed")
+    config = tmp_path / "blocked.toml"
+    config.write_text(
+        '[store]\npath = "taken/catalog"\n'
+        '[[tier]]\nname = "vault"\nbackend = "disk"\nrole = "store"\n[tier.options]\npath = "taken/blobs"\n'
+    )
+    result = run("--config", str(config), "doctor", "--json")
+    assert result.code == 1
+    problems = {record["check"]: record for record in result.records if record["state"] == "problem"}
+    assert set(problems) == {"catalog", "tier vault"}
+    assert "taken is no folder" in problems["catalog"]["message"]
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    result = run("doctor", "--json")
+    assert result.code == 1
+    problems = {record["check"]: record for record in result.records if record["state"] == "problem"}
+    assert set(problems) == {"catalog", "tier ssd", "tier vault"}
+    assert all(
+        record["message"].endswith("is not writable") and record["fix"] for record in problems.values()
+    )
 
 
 def test_doctor(run: Run, tmp_path: Path) -> None:

@@ -31,7 +31,11 @@ class FakeStore:
     closed: bool = False
     config: Any = field(
         factory=lambda: SimpleNamespace(
-            tiers=(SimpleNamespace(name="ram"), SimpleNamespace(name="vault")), profile="unixfs-v1-2025"
+            tiers=(
+                SimpleNamespace(name="ram", role="cache"),
+                SimpleNamespace(name="vault", role="store"),
+            ),
+            profile="unixfs-v1-2025",
         )
     )
 

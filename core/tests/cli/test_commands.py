@@ -148,7 +148,8 @@ def test_get_refuses_to_overwrite(run: Run, store: FakeStore) -> None:
     store.answers["save"] = FileExistsError(17, "File exists", "out")
     result = run("get", CID, "-o", "out")
     assert (result.code, result.out) == (1, b"")
-    assert "file exists: 'out'" in result.err
+    assert result.err == f"error: {CID}: is there already; choose another -o (--force overwrites): 'out'\n"
+    assert "do not replace each other" in run("get", CID, "-o", "out", "--force").err
 
 
 def test_cat_writes_the_proved_bytes_before_the_error(run: Run, store: FakeStore) -> None:
@@ -309,6 +310,10 @@ def test_gc_says_what_it_left_alone(run: Run, store: FakeStore) -> None:
     assert result.code == 8
     assert "two catalogs use it" in result.err
     assert "vault: freed 1 blob" in result.text
+    store.answers["gc"] = (Collected("away", refused="is not mounted", known=False),)
+    result = run("gc")
+    assert result.code == 5
+    assert result.err == "error: tier 'away': gc: is not mounted\n"
     store.answers["gc"] = (Collected("vault", failed=(f"{CID}: denied", f"{CID2}: denied")),)
     result = run("gc")
     assert result.code == 1
@@ -427,3 +432,7 @@ def test_verify(run: Run, store: FakeStore) -> None:
     store.answers["verify"] = lambda ref, tier, progress: iter(findings[2:])
     assert run("verify", "--json").code == 6
     assert run("verify", "--tier", "attic").code == 2
+    result = run("verify", "--tier", "ram")
+    assert result.code == 2
+    assert "'ram' is no store" in result.err
+    assert "vault" in result.err

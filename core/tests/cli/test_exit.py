@@ -51,6 +51,12 @@ def test_code(name: str) -> None:
     assert exit_code(getattr(errors, name)("went wrong")) == EXPECTED[name]
 
 
+def test_a_read_that_met_wrong_bytes_alone_could_tell() -> None:
+    wrong, away = errors.CorruptBlob("wrong"), errors.TierUnavailable("away")
+    assert exit_code(errors.StoreUnavailable("x", failures=[wrong, wrong])) == Exit.WRONG
+    assert exit_code(errors.StoreUnavailable("x", failures=[wrong, away])) == Exit.UNKNOWN
+
+
 @pytest.mark.parametrize("error", [OSError(5, "io"), FileNotFoundError(2, "no"), KeyError("x")])
 def test_foreign_errors_are_other_failures(error: Exception) -> None:
     assert exit_code(error) == Exit.FAILED

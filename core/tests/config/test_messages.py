@@ -42,7 +42,7 @@ CASES = [
     (RAM + RAM + "enabled = false\noptions = 1", "8: tier[1].options: expected a table, got an integer"),
     (RAM + "options.pth = 1", "4: tier[0].options.pth: unknown key; nothing is known here"),
     # shapes
-    ("", "1: tier: missing; the tiers, hottest first."),
+    ("", "1: tier: missing; the tiers, hottest first"),
     ("tier = []", "1: tier: there is no tier, and a stack needs one; `ziggurat config init`"),
     (RAM + "enabled = false", "1: tier: every tier is switched off, and a stack needs one"),
     ("[tier]\nname = 'x'", "1: tier: expected an array of tables; write [[tier]]"),
@@ -176,7 +176,7 @@ CASES = [
         DISK.replace("options.path", "options.pth"),
         "5: tier[0].options.pth: unknown key; did you mean 'path'?",
     ),
-    (DISK.replace('options.path = "blobs"\n', ""), "1: tier[0].options.path: missing; folder of the blobs."),
+    (DISK.replace('options.path = "blobs"\n', ""), "1: tier[0].options.path: missing; folder of the blobs"),
     (DISK + "options.small = 'x'", "6: tier[0].options.small: 'x' is not a size"),
     (DISK + "options.small = '1 B'", "6: tier[0].options.small: 'small' must be >= 512: 1"),
     (DISK.replace('"blobs"', "3"), "5: tier[0].options.path: expected a path as text, got an integer"),

@@ -36,7 +36,7 @@ COMMANDS = {
     "stat": Lazy(_LOOK, "ziggurat.cli.look", "Say what is known of a blob."),
     "has": Lazy(_LOOK, "ziggurat.cli.look", "Say whether a store or a source holds a blob."),
     "explain": Lazy(_LOOK, "ziggurat.cli.look", "Say where a blob is and which tier would answer."),
-    "stats": Lazy(_LOOK, "ziggurat.cli.look", "Say what the tiers hold and have done."),
+    "stats": Lazy(_LOOK, "ziggurat.cli.look", "Say what the tiers hold and what is kept."),
     "verify": Lazy(_LOOK, "ziggurat.cli.verify", "Read copies and prove every byte."),
     "config": Lazy(_SETUP, "ziggurat.cli.config", "Check, show, describe or start the configuration."),
     "backends": Lazy(_SETUP, "ziggurat.cli.backends", "List the installed backends, importing none."),

@@ -13,7 +13,7 @@ import click
 from ziggurat.cli._session import Session
 from ziggurat.content import Cid
 
-__all__ = ["STANDARD", "Total", "cid_option", "ref_arguments", "tier_named", "total_size"]
+__all__ = ["STANDARD", "Total", "cid_option", "ref_arguments", "store_tier_named", "tier_named", "total_size"]
 
 STANDARD = "-"
 """The argument that stands for standard input or output."""
@@ -44,6 +44,22 @@ def tier_named(session: Session, name: str) -> str:
     names = [tier.name for tier in session.store.config.tiers]
     if name not in names:
         raise click.BadParameter(f"no tier {name!r}; the stack has {', '.join(names)}", param_hint="'--tier'")
+    return name
+
+
+def store_tier_named(session: Session, name: str) -> str:
+    """Check the name of a store tier against the configured ones.
+
+    Raises:
+        click.BadParameter: There is no such tier, or it is a cache or a source.
+    """
+    tier_named(session, name)
+    stores = [tier.name for tier in session.store.config.tiers if tier.role == "store"]
+    if name not in stores:
+        text = (
+            f"{name!r} is no store, and only stores keep copies; the stack has {', '.join(stores) or 'none'}"
+        )
+        raise click.BadParameter(text, param_hint="'--tier'")
     return name
 
 

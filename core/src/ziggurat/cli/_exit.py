@@ -63,7 +63,10 @@ TABLE: tuple[tuple[type[Exception], Exit], ...] = (
 
 
 def exit_code(error: BaseException) -> Exit:
-    """Give the exit code of an error."""
+    """Give the exit code of an error; a read that found nothing but wrong bytes could tell, and did."""
+    failures = error.failures if isinstance(error, errors.StoreUnavailable) else ()
+    if failures and all(isinstance(failure, errors.CorruptBlob) for failure in failures):
+        return Exit.WRONG
     for kind, code in TABLE:
         if isinstance(error, kind):
             return code

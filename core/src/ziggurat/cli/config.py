@@ -98,7 +98,7 @@ def show_command(session: Session, origin: bool) -> None:
     rows = [(each.key, each.value or "-", *((each.origin,) if origin else ())) for each in settings]
     for text, each in zip(table(rows), settings, strict=True):
         more = {"origin": each.origin} if origin else {}
-        session.record(text, key=each.key, value=each.value, **more)
+        session.record(text, key=each.key, value=each.value or None, **more)
 
 
 @command(

@@ -168,7 +168,11 @@ def _configuration(session: Session, into: list[StackConfig]) -> Iterator[Check]
 def _catalog(session: Session, stack: StackConfig) -> Iterator[Check]:
     yield from _space("catalog", stack.path, None)
     if not stack.path.exists():  # looking must not make one
-        yield Check("catalog", "ok", f"{stack.path} is not there yet; the first use makes it")
+        blocked = _blocked(stack.path)
+        if blocked:
+            yield Check("catalog", "problem", blocked, "set another path in [store]")
+        else:
+            yield Check("catalog", "ok", f"{stack.path} is not there yet; the first use makes it")
         return
     counts = session.store.stats()
     yield Check(
@@ -220,6 +224,12 @@ def _look_at_tier(name: str, config: TierConfig, tier: Tier, stats: TierStats | 
     if stats is not None and stats.state != "ok":
         yield Check(name, "problem", f"{what} is {stats.state}", "see what '-v' logs")
         return
+    if config.role != "source":
+        for path in _paths(config.options):
+            if blocked := _blocked(path):
+                fix = "mount what belongs there, or correct the tier's options"
+                yield Check(name, "problem", f"{what}: {blocked}", fix)
+                return
     parts = [what]
     if isinstance(tier, StoreTier):
         parts.append("new" if medium is None else f"medium {medium.id}")
@@ -250,10 +260,27 @@ def _paths(options: Any) -> Iterator[Path]:
                 yield value
 
 
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _blocked(path: Path) -> str:
+    """Why a path that is not there yet cannot be made, "" if it can or is there."""
+    place = _nearest(path)
+    if place == path:
+        return ""
+    if not place.is_dir():
+        return f"{path} cannot be made: {place} is no folder"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"{path} cannot be made: {place} is not writable"
+    return ""
+
+
 def _space(name: str, path: Path, role: str | None) -> Iterator[Check]:
-    place = path
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    place = _nearest(path)
     usage = shutil.disk_usage(place)
     if usage.free < _LOW * usage.total:
         where = "a cache gives way, a store does not" if role == "cache" else "free some space"

@@ -24,18 +24,18 @@ __all__ = ["cat_command", "export_command", "get_command", "parse_span"]
 ziggurat get bafy... -o photos           a file or a directory
 ziggurat get bafy.../2024/a.jpg          one file of it, as ./a.jpg
 ziggurat get bafk... -o - | tar x        a file to standard output
-ziggurat get --force bafy... -o photos   replace what is there
+ziggurat get --force bafy... -o photos   overwrite the files that are there
 """,
 )
 @ref_arguments
 @click.option("-o", "--output", metavar="PATH|-", help="Where to; by default the last part of CID[/PATH].")
-@click.option("--force", is_flag=True, help="Overwrite what is there.")
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
 @pass_session
 def get_command(session: Session, refs: tuple[str, ...], output: str | None, force: bool) -> None:
     """Save files or directories to disk.
 
     Every byte is proved before it is written. A file appears whole or not at all; nothing is overwritten
-    without --force.
+    without --force, which leaves other files of a directory alone.
     """
     if output is not None and len(refs) > 1:
         raise click.UsageError("-o takes one CID[/PATH]")
@@ -46,7 +46,10 @@ def get_command(session: Session, refs: tuple[str, ...], output: str | None, for
                 continue
             target = output or _name(ref)
             with session.progress(f"get {ref}", _size(session, ref)) as progress:
-                saved = session.store.save(ref, Path(target), overwrite=force, progress=progress)
+                try:
+                    saved = session.store.save(ref, Path(target), overwrite=force, progress=progress)
+                except FileExistsError as error:
+                    raise _taken(error, force=force) from error
             session.record(
                 f"{saved.cid}  {printable(saved.path)}",
                 cid=str(saved.cid),
@@ -55,6 +58,12 @@ def get_command(session: Session, refs: tuple[str, ...], output: str | None, for
                 files=saved.files,
             )
             session.remark(f"{size_text(saved.size)} in {plural(saved.files, 'file')}")
+
+
+def _taken(error: FileExistsError, *, force: bool) -> FileExistsError:
+    """Say it in the words of the command line."""
+    way = "a file and a directory do not replace each other" if force else "--force overwrites"
+    return FileExistsError(17, f"is there already; choose another -o ({way})", error.filename)
 
 
 def _name(ref: str) -> str:

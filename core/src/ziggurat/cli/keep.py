@@ -9,7 +9,7 @@ from ziggurat.cli._group import command
 from ziggurat.cli._output import one_line, plural, printable, size_text
 from ziggurat.cli._session import Session, pass_session
 from ziggurat.content import Cid
-from ziggurat.errors import TierDenied, TierError
+from ziggurat.errors import TierDenied, TierError, TierUnavailable
 
 __all__ = ["evict_command", "gc_command", "pin_command", "rm_command", "unpin_command"]
 
@@ -120,7 +120,8 @@ ziggurat gc               free it
 def gc_command(session: Session, dry_run: bool) -> None:
     """Free the store copies of blobs that no root and no pin reaches.
 
-    Only what this store put is touched; a medium that several stores use is left alone (exit code 8).
+    Only what this store put is touched; a medium that several stores use is left alone (exit code 8),
+    and so is one that does not answer (exit code 5).
     """
     word = "would free" if dry_run else "freed"
     for tier in session.store.gc(dry_run=dry_run):
@@ -132,8 +133,10 @@ def gc_command(session: Session, dry_run: bool) -> None:
             dry_run=dry_run,
             refused=tier.refused,
             failed=list(tier.failed),
+            known=tier.known,
         )
         if tier.refused:
-            session.fail(TierDenied(tier.refused, tier=tier.tier, op="gc"))
+            kind = TierDenied if tier.known else TierUnavailable
+            session.fail(kind(tier.refused, tier=tier.tier, op="gc"))
         for problem in tier.failed:
             session.fail(TierError(problem, tier=tier.tier, op="gc"))

@@ -213,7 +213,11 @@ def _tier_row(tier: Candidate, of: int | None) -> tuple[str, str, str, str]:
 @command("stats", examples="ziggurat stats --json | jq '.tiers[] | {tier, used, capacity}'")
 @pass_session
 def stats_command(session: Session) -> None:
-    """Say what each tier holds, and what the store counts."""
+    """Say what each tier holds, and what the store counts.
+
+    Hits, misses and errors are those of this process: from the command line, of opening the store alone. A
+    program that keeps its store open reads its own from Store.stats().
+    """
     found = session.store.stats()
     head = ("tier", "role", "backend", "used", "capacity", "entries", "hits", "misses", "errors", "state")
     rows = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ziggurat.cli._args import tier_named
+from ziggurat.cli._args import store_tier_named
 from ziggurat.cli._exit import Exit
 from ziggurat.cli._group import command
 from ziggurat.cli._output import one_line
@@ -30,7 +30,7 @@ def verify_command(session: Session, refs: tuple[str, ...], tier: str | None) ->
     Prints each copy: 'ok', 'wrong' (exit code 6), or 'unknown' when the tier could not answer (exit code 5).
     """
     if tier is not None:
-        tier_named(session, tier)
+        store_tier_named(session, tier)
     for ref in refs or (None,):
         with session.attempt(ref or ""), session.progress(f"verify {ref or 'everything'}") as progress:
             for found in session.store.verify(ref, tier=tier, progress=progress):

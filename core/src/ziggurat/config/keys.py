@@ -19,7 +19,12 @@ _FLAG = Shape("flag")
 
 TOP: tuple[Field, ...] = (
     Field("store", _TABLE, "What belongs to the store as a whole."),
-    Field("tier", _TABLE, "The tiers, hottest first.", required=True),
+    Field(
+        "tier",
+        _TABLE,
+        "The tiers, hottest first; `ziggurat config init FILE` writes an example.",
+        required=True,
+    ),
 )
 
 STORE: tuple[Field, ...] = (

@@ -116,7 +116,9 @@ class Reader:
                 if checked is not MISSING:
                     found[each.name] = checked
             elif each.required and each.name not in meant and isinstance(value, Mapping):
-                text = f"missing; {each.help[:1].lower()}{each.help[1:]}" if each.help else "missing"
+                text = (
+                    f"missing; {each.help[:1].lower()}{each.help[1:].rstrip('.')}" if each.help else "missing"
+                )
                 self.report.add((*at, each.name), text)
         return found
 

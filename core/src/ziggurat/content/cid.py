@@ -132,9 +132,7 @@ class Cid:
         try:
             cid, end = cls.read(data, 0, _text=canonical)
         except InvalidCid as error:
-            raise InvalidCid(
-                f"{_shown(text)} is not a usable CID: {error.message}", cid=_shown(text)
-            ) from None
+            raise InvalidCid(f"{_shown(text)} is not a usable CID: {error.message}", cid=_cut(text)) from None
         if end != len(data):
             _refuse(text, "bytes follow its digest")
         return cid
@@ -372,8 +370,12 @@ def _make(
     return cid
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def _shown(text: str) -> str:
-    return ascii(text if len(text) <= 80 else text[:77] + "...")
+    return ascii(_cut(text))
 
 
 def _reason(error: ValueError) -> str:
@@ -382,4 +384,4 @@ def _reason(error: ValueError) -> str:
 
 
 def _refuse(text: str, why: str) -> NoReturn:
-    raise InvalidCid(f"{_shown(text)} is not a CID: {why}", cid=_shown(text))
+    raise InvalidCid(f"{_shown(text)} is not a CID: {why}", cid=_cut(text))

@@ -123,7 +123,7 @@ class Fetch:
         failures.extend(self._shared.places.elsewhere(self._root))
         if failures:
             return StoreUnavailable(
-                f"{self._root} could not be read, but some tier could not answer or lied",
+                f"{self._root} could not be read whole: a tier could not answer, or gave wrong bytes",
                 failures=list({str(failure): failure for failure in failures}.values()),
                 cid=self._root,
             )

@@ -8,7 +8,15 @@ from ziggurat.engine.intents import Intents
 from ziggurat.engine.locks import StoreLock
 from ziggurat.engine.places import Places
 from ziggurat.engine.records import Collected, Eviction, Removal
-from ziggurat.errors import BlobNotFound, BlobPinned, LastCopy, TierDenied, TierError, ZigguratError
+from ziggurat.errors import (
+    BlobNotFound,
+    BlobPinned,
+    LastCopy,
+    TierDenied,
+    TierError,
+    TierUnavailable,
+    ZigguratError,
+)
 from ziggurat.tiers import StoreTier
 
 __all__ = ["Keeper"]
@@ -140,14 +148,15 @@ class Keeper:
         try:
             medium = self._own_medium(tier)
         except ZigguratError as error:
-            return Collected(tier.name, refused=str(error))
+            known = not isinstance(error, TierUnavailable)
+            return Collected(tier.name, refused=error.message, known=known)
         if tier.hooks.read_only:
             return Collected(tier.name)
         failed: list[str] = []
         try:
             self._intents.settle_all(tier, medium)
         except TierError as error:
-            failed.append(str(error))
+            failed.append(f"puts that did not end: {error.message}")
         blobs = size = 0
         gone: set[str] = set()
         for row in self._catalog.unreachable_copies(medium):
@@ -166,7 +175,7 @@ class Keeper:
         try:
             gone = tier.drop(as_key(row.key).cid, row.note)
         except ZigguratError as error:
-            failed.append(str(error))
+            failed.append(f"{row.key}: {error.message}")
             return False
         # Without a claim the row is stale: it goes too, but nothing was freed.
         self._catalog.forget_copy(row.key, medium)

@@ -34,6 +34,10 @@ class Place:
     catalogued: bool | None = None
 
 
+def _copies(count: int) -> str:
+    return "a copy" if count == 1 else f"{count} copies"
+
+
 class Places:
     """The store and source tiers of a stack.
 
@@ -126,7 +130,7 @@ class Places:
         for row in self.catalog.mediums() if self.catalog is not None else ():
             if row.tier == tier.name and row.entries:
                 raise TierUnavailable(
-                    f"its medium is not there, but the catalog knows {row.entries} copies on it; "
+                    f"its medium is not there, but the catalog knows {_copies(row.entries)} on it; "
                     "mount it, or correct the tier's options",
                     tier=tier.name,
                     op="identify",

@@ -186,6 +186,7 @@ class Collected:
         size: Payload bytes of those copies.
         refused: Why this tier was left alone, "" if it was not.
         failed: One line for each copy that could not be given up; it stays catalogued.
+        known: False if the tier was left alone because it could not answer.
     """
 
     tier: str
@@ -193,6 +194,7 @@ class Collected:
     size: int = 0
     refused: str = ""
     failed: tuple[str, ...] = ()
+    known: bool = True
 
 
 @frozen
