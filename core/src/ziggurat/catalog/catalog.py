@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +102,8 @@ class Catalog:
             try:
                 with self._presence.turn():
                     try:
+                        with suppress(StoreError):  # notes that stay are settled, and found to be nothing
+                            self.reservations.flush()
                         self._volatile.close(self._presence.join())
                     finally:
                         with self._guard:

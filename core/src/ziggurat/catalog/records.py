@@ -89,12 +89,14 @@ class Reservation:
         medium: Identity of the medium.
         size: Bytes.
         key: Plain key of the blob, "" when there is none.
+        limited: The medium has a limit, so the room is given back at once.
     """
 
     id: int
     medium: str
     size: int
     key: str = ""
+    limited: bool = False
 
 
 @frozen

@@ -10,6 +10,7 @@ room counts until somebody has looked (`unsettled`), recorded what is there, and
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from ziggurat.catalog.records import Reservation
@@ -18,6 +19,9 @@ from ziggurat.catalog.volatile import Volatile
 
 __all__ = ["Reservations"]
 
+_ENDED = 1000
+"""Notes of ended puts that may wait to be forgotten."""
+_DELETE = "DELETE FROM reservations WHERE id = ?"
 _INSERT = "INSERT INTO reservations (medium, bytes, key, owner) VALUES (?, ?, ?, ?) RETURNING id"
 
 
@@ -31,6 +35,7 @@ class Reservations:
 
     def __init__(self, volatile: Volatile, used: Callable[[str], int]) -> None:
         self._volatile, self._used = volatile, used
+        self._ended: deque[int] = deque()
 
     def reserve(self, medium: str, size: int, capacity: int | None, key: str = "") -> Reservation | None:
         """Reserve room for a put.
@@ -59,7 +64,7 @@ class Reservations:
             if self._used(medium) + reserved + size > capacity:
                 return None
             ((made,),) = connection.execute(_INSERT, (medium, size, key, owner)).fetchall()
-            return Reservation(made, medium, size, key)
+            return Reservation(made, medium, size, key, limited=True)
 
         made = self._volatile.write(work)
         if made is None and size <= capacity:
@@ -79,7 +84,11 @@ class Reservations:
         """
         owner, puts = self._volatile.owner(), list(puts)
 
+        ended = [(self._ended.popleft(),) for _ in range(len(self._ended))]
+
         def work(connection: Connection) -> list[Reservation]:
+            if ended:
+                connection.executemany(_DELETE, ended)
             made = []
             for key, size in puts:
                 ((row,),) = connection.execute(_INSERT, (medium, size, key, owner)).fetchall()
@@ -91,13 +100,30 @@ class Reservations:
     def release(self, reservations: Iterable[Reservation]) -> None:
         """Give reserved room back; harmless when repeated.
 
+        A note on a medium without a limit holds no room, and one that outlives its put says nothing wrong: it
+        goes with the next note, in one transaction.
+
         Args:
             reservations: What `reserve` returned.
 
         Raises:
             StoreError: The catalog cannot be used.
         """
-        self._each("DELETE FROM reservations WHERE id = ?", reservations)
+        reservations = list(reservations)
+        self._each(_DELETE, [one for one in reservations if one.limited])
+        self._ended.extend(one.id for one in reservations if one.id and not one.limited)
+        if len(self._ended) > _ENDED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Forget the notes of puts that have ended.
+
+        Raises:
+            StoreError: The catalog cannot be used.
+        """
+        ended = [(self._ended.popleft(),) for _ in range(len(self._ended))]
+        if ended:
+            self._volatile.write(lambda connection: connection.executemany(_DELETE, ended))
 
     def abandon(self, reservations: Iterable[Reservation]) -> None:
         """Leave it to others to look for what failed puts left on their medium.
@@ -125,6 +151,7 @@ class Reservations:
         Raises:
             StoreError: The catalog cannot be used.
         """
+        self.flush()
         self._volatile.reap(force=True)
         with self._volatile.guard:
             found = self._volatile.execute(
@@ -132,10 +159,11 @@ class Reservations:
                 "WHERE medium = ? AND key <> '' AND (owner = 0 OR ?) ORDER BY id",
                 (medium, alone),
             ).fetchall()
-        return [Reservation(*row) for row in found]
+        return [Reservation(*row, limited=True) for row in found]
 
     def reserved(self, medium: str) -> int:
         """Bytes that puts under way have reserved on a medium, and those that nobody has settled yet."""
+        self.flush()
         with self._volatile.guard:
             ((reserved,),) = self._volatile.execute(
                 "SELECT coalesce(sum(bytes), 0) FROM reservations WHERE medium = ?", (medium,)

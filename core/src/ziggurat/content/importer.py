@@ -127,8 +127,10 @@ def import_file(
         Exception: Whatever `read` raised.
     """
     hasher = leaf_hasher(profile)
-    tree = Tree(profile)
     chunk = profile.chunk_size
+    if size <= chunk:
+        return _one_leaf(read, size, hasher, profile, progress)
+    tree = Tree(profile)
     span = chunk * max(1, min(_BATCH // chunk, _BATCH_LEAVES))
 
     def digests(start: int) -> list[bytes]:
@@ -145,7 +147,7 @@ def import_file(
     # The tasks hold no content, so the window only has to keep every thread busy.
     window = 2 * _CPUS + 2
     done = 0
-    for batch in _run(pool if size > chunk else None, window, ((digests, start) for start in starts)):
+    for batch in _run(pool, window, ((digests, start) for start in starts)):
         before = done
         for digest in batch:
             piece = min(chunk, size - done)
@@ -153,7 +155,7 @@ def import_file(
             done += piece
         if progress is not None:
             progress(done - before)
-    return _finish(tree, hasher, profile, empty=not size)
+    return _finish(tree, hasher, profile, empty=False)
 
 
 def import_stream(
@@ -191,6 +193,19 @@ def import_stream(
         if progress is not None:
             progress(sum(size for _, size in batch))
     return _finish(tree, hasher, profile, empty=empty)
+
+
+def _one_leaf(
+    read: Read, size: int, hasher: LeafHasher, profile: Profile, progress: Progress | None
+) -> FileDag:
+    """A file that is its own leaf, without a tree: most files of most stores."""
+    piece = read(0, size) if size else b""
+    if len(piece) != size:
+        raise ContentMismatch("the source changed while it was read; put it again")
+    root = Cid.from_bytes(hasher.prefix + hasher.digest(piece))
+    if size and progress is not None:
+        progress(size)
+    return FileDag(root, size, hasher.block_size(size), {}, profile)
 
 
 def _finish(tree: Tree, hasher: LeafHasher, profile: Profile, *, empty: bool) -> FileDag:

@@ -57,6 +57,7 @@ class Stack:
     trees: TreeWriter
     together: Together
     keeper: Keeper | None
+    lock: StoreLock | None
     inspector: Inspector
     solo: Callable[[StoreTier, Failures], Reader]
     pools: tuple[Pool, ...]
@@ -163,6 +164,7 @@ def assemble_stack(
         trees=TreeWriter(writer, putters),
         together=Together(writer),
         keeper=keeper,
+        lock=lock,
         inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo),
         solo=solo,
         pools=(hashers, putters, ahead, askers),

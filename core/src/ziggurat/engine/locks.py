@@ -24,8 +24,8 @@ class StoreLock:
 
     def __init__(self, path: Path) -> None:
         self._path, self._turnstile = path, path.with_name(f"{path.name}.turn")
-        self._guard = threading.Lock()
-        self._handle = -1
+        self._passing, self._guard = threading.Lock(), threading.Lock()
+        self._handles: tuple[int, int] | None = None
         self._sharing = 0
         self._mine = threading.local()
 
@@ -34,21 +34,42 @@ class StoreLock:
         """Held while copies are added; a thread that holds it may take it again."""
         depth = getattr(self._mine, "depth", 0)
         if not depth:
-            with _locked(self._turnstile, fcntl.LOCK_SH), self._guard:
-                if self._sharing == 0:
-                    self._handle = _take(self._path, fcntl.LOCK_SH)
-                self._sharing += 1
+            self._enter()
         self._mine.depth = depth + 1
         try:
             yield
         finally:
             self._mine.depth = depth
             if not depth:
-                with self._guard:
-                    self._sharing -= 1
-                    if self._sharing == 0:
-                        handle, self._handle = self._handle, -1
-                        _release(handle)
+                self._leave()
+
+    def _enter(self) -> None:
+        with self._passing:
+            if self._handles is None:
+                # Kept open: every put comes by here.
+                self._handles = (_open(self._turnstile), _open(self._path))
+            turn, lock = self._handles
+            fcntl.flock(turn, fcntl.LOCK_SH)
+            fcntl.flock(turn, fcntl.LOCK_UN)
+            with self._guard:
+                if self._sharing == 0:
+                    fcntl.flock(lock, fcntl.LOCK_SH)
+                self._sharing += 1
+
+    def _leave(self) -> None:
+        with self._guard:
+            self._sharing -= 1
+            if self._sharing == 0 and self._handles is not None:
+                fcntl.flock(self._handles[1], fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Release what is kept open; harmless when repeated."""
+        with self._guard:
+            handles, self._handles = self._handles, None
+            for handle in handles or ():
+                # Unlocked by hand: a forked child that still has the file open would keep the lock.
+                fcntl.flock(handle, fcntl.LOCK_UN)
+                os.close(handle)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -66,8 +87,12 @@ def _locked(path: Path, how: int) -> Iterator[None]:
         _release(handle)
 
 
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
 def _take(path: Path, how: int) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = _open(path)
     try:
         fcntl.flock(handle, how)
     except BaseException:

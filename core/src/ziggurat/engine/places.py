@@ -229,6 +229,8 @@ class Places:
 
     def present(self, root: Cid) -> None:
         """Forget every "not there" about a blob that was just put."""
+        if not self._absent:
+            return
         with self._lock:
             for tier in (*self.stores, *self.sources):
                 self._absent.pop((tier.name, str(root.key)), None)

@@ -153,6 +153,8 @@ class Store(Reading, Writing, Keeping):
                 quietly(stack, flush)
         for tier in stack.tiers:
             quietly(stack, tier.close)
+        if stack.lock is not None:
+            stack.lock.close()
         if stack.catalog is not None:
             stack.catalog.close()
 
