@@ -140,6 +140,11 @@ class Parcel:
         while stack:
             cid, tsize, size = stack.pop()
             if cid.identity is not None:
+                if not is_file and cid.codec == DAG_PB:
+                    # A directory inlined in this one: what it links to is beneath this one.
+                    inlined = parse_node(cid.identity)
+                    if not inlined.is_file:
+                        stack.extend((link.cid, link.tsize, 1) for link in reversed(inlined.links))
                 continue
             block = self.nodes.get(cid)
             if block is not None:
