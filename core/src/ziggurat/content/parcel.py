@@ -105,6 +105,10 @@ class Parcel:
             car=lambda: write_car([self.cid], self._pairs(set())),
         )
 
+    def pairs(self) -> Iterator[tuple[Cid, bytes]]:
+        """(CID, block) of the whole closure, as `dag` gives them, without measuring it first."""
+        return self._pairs(set())
+
     def _sizes(self, seen: set[Cid]) -> Iterator[tuple[Cid, int]]:
         if self.encoding == "" and self._leaf_sizes_unsure():
             # A foreign parent's Tsize may lie about its leaves, so they are measured.

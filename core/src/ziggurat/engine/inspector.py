@@ -268,7 +268,7 @@ class Inspector:
         from ziggurat.content.assemble import assemble
 
         parcel = assemble(cid, reader)
-        for _, block in parcel.dag().pairs():
+        for _, block in parcel.pairs():
             if progress is not None:
                 progress(len(block))
         return parcel.size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ziggurat.content import DAG_PB, RAW, Cid, Link, Node, directory_entries, hamt_path
@@ -283,4 +284,6 @@ def _restore(node: Node, target: Path) -> None:
     if node.mode is not None:
         target.chmod(node.mode & 0o777)
     if node.mtime is not None:
-        os.utime(target, (node.mtime, node.mtime))
+        # A writer may state any 64-bit time; one that this system cannot hold is no reason to lose the file.
+        with suppress(OverflowError, OSError):
+            os.utime(target, (node.mtime, node.mtime))
