@@ -158,11 +158,13 @@ backend = BackendType(
 
 
 def links_of(cid: Cid, block: bytes) -> list[Cid]:
-    """The links of a dag-pb block in order, identity CIDs left out; none of any other codec."""
+    """The links of a dag-pb block in order, an identity CID replaced by its own; none of any other codec."""
     if cid.codec != DAG_PB:
         return []
     found = [Cid.from_bytes(dict(_fields(link))[1]) for number, link in _fields(block) if number == 2]
-    return [link for link in found if link.identity is None]
+    return [
+        far for near in found for far in ([near] if near.identity is None else links_of(near, near.identity))
+    ]
 
 
 def _check(root: Cid, content: Dag, pairs: list[tuple[Cid, bytes]]) -> None:

@@ -81,7 +81,12 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
     "timeout": (
         Field("connect", Shape("seconds", positive=True), "Time to connect.", "10 s"),
         Field("idle", Shape("seconds", positive=True), "Time until the next byte.", "60 s"),
-        Field("total", Shape("seconds", positive=True), "Time of a whole call.", "no limit"),
+        Field(
+            "total",
+            Shape("seconds", positive=True),
+            "Time of a whole call, and of the body that it gives.",
+            "no limit",
+        ),
     ),
     "breaker": (
         Field(

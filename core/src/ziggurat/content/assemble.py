@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from ziggurat.content.cid import DAG_PB, RAW, Cid
+from ziggurat.content.directory import MAX_PATH_DEPTH
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Layout, Piece, Want, children_of
 from ziggurat.content.leaves import leaf_block, leaf_payload
@@ -13,7 +14,7 @@ from ziggurat.content.parcel import Parcel
 from ziggurat.content.unixfs import Node, parse_node
 from ziggurat.errors import MalformedContent, UnsupportedContent
 
-__all__ = ["MAX_PATH_DEPTH", "Blocks", "assemble", "leaves_of"]
+__all__ = ["Blocks", "assemble", "leaves_of"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -31,25 +32,24 @@ class Blocks(Protocol):
         """Each non-empty leaf of a file with its plain bytes, in order, proved."""
 
 
-MAX_PATH_DEPTH = 256
-"""Directories within directories that are followed."""
-
 _WINDOW = 64
 
 
-def assemble(root: Cid, blocks: Blocks, *, closure: bool = True) -> Parcel:
+def assemble(root: Cid, blocks: Blocks) -> Parcel:
     """Build the parcel of a blob, and of all that it reaches.
+
+    A directory that an identity CID carries is no blob of its own: what it links to belongs to the blob that
+    it stands in.
 
     Args:
         root: The blob.
         blocks: Gives proved blocks.
-        closure: Build the children of directories too.
 
     Raises:
-        UnsupportedContent: A codec whose links cannot be read.
+        UnsupportedContent: A codec whose links cannot be read, or an identity CID that is a part of a file.
         MalformedContent: A node that does not parse, or directories nested too deep.
     """
-    return _Assembly(blocks, closure).parcel(root, 0)
+    return _Assembly(blocks).parcel(root)
 
 
 def leaves_of(layout: Layout, blocks: Blocks) -> Iterator[tuple[Leaf, bytes]]:
@@ -70,20 +70,41 @@ def leaves_of(layout: Layout, blocks: Blocks) -> Iterator[tuple[Leaf, bytes]]:
             yield Leaf(item.offset, len(data), item.cid), data
 
 
+class _Linking(NamedTuple):
+    """A blob that waits for the parcels of what it links to."""
+
+    top: Node
+    nodes: dict[Cid, Node]
+    linked: tuple[Cid, ...]
+
+
 class _Assembly:
-    def __init__(self, blocks: Blocks, closure: bool) -> None:
-        self._blocks, self._closure = blocks, closure
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
         self._done: dict[Cid, Parcel] = {}
 
-    def parcel(self, root: Cid, depth: int) -> Parcel:
-        known = self._done.get(root)
-        if known is None:
-            known = self._done[root] = self._build(root, depth)
-        return known
+    def parcel(self, root: Cid) -> Parcel:
+        """Children before what links to them; each blob once, however often it is linked to."""
+        waiting: dict[Cid, _Linking] = {}
+        stack = [(root, 0)]
+        while stack:
+            cid, depth = stack[-1]
+            if cid in self._done:
+                stack.pop()
+            elif cid in waiting:
+                self._done[cid] = self._linked(cid, waiting.pop(cid))
+            else:
+                if depth > MAX_PATH_DEPTH:
+                    raise MalformedContent(f"{root} nests more than {MAX_PATH_DEPTH} directories", cid=root)
+                opened = self._open(cid)
+                if isinstance(opened, Parcel):
+                    self._done[cid] = opened
+                else:
+                    waiting[cid] = opened
+                    stack.extend((link, depth + 1) for link in reversed(opened.linked))
+        return self._done[root]
 
-    def _build(self, root: Cid, depth: int) -> Parcel:
-        if depth > MAX_PATH_DEPTH:
-            raise MalformedContent(f"{root} nests more than {MAX_PATH_DEPTH} directories", cid=root)
+    def _open(self, root: Cid) -> Parcel | _Linking:
         block = self._block(root, root)
         if root.codec == RAW:
             return Parcel(root, "file", len(block), data=block, tsize=len(block))
@@ -95,10 +116,12 @@ class _Assembly:
             )
         node = parse_node(block)
         if node.is_file:
+            if root.identity is not None and node.links:
+                raise UnsupportedContent(f"{root} inlines a part of a file, which is not supported", cid=root)
             return self._file(root, node)
         if node.type == "symlink":
             return Parcel(root, "symlink", 0, {root: block}, tsize=len(block))
-        return self._linking(root, node, depth)
+        return self._linking(root, node)
 
     def _block(self, cid: Cid, root: Cid) -> bytes:
         return cid.identity if cid.identity is not None else self._blocks.raw_block(Want(0, None, cid), root)
@@ -147,7 +170,7 @@ class _Assembly:
 
     # -- directories ------------------------------------------------------------------------------
 
-    def _linking(self, root: Cid, top: Node, depth: int) -> Parcel:
+    def _linking(self, root: Cid, top: Node) -> _Linking:
         nodes: dict[Cid, Node] = {}
         stack = [root]
         while stack:
@@ -156,18 +179,21 @@ class _Assembly:
                 node = nodes[cid] = top if cid == root else parse_node(self._block(cid, root))
                 if node.type == "hamt":
                     stack.extend(reversed(list(_shards(node))))
-        linked = tuple(dict.fromkeys(cid for _, cid in children_of(nodes, root)))
-        links = tuple(cid for cid in linked if cid.identity is None)
-        children = tuple(self.parcel(cid, depth + 1) for cid in links) if self._closure else ()
-        sizes = {child.cid: child.size for child in children}
-        size = sum(sizes.get(cid, 0) for _, cid in children_of(nodes, root))
+        return _Linking(top, nodes, tuple(dict.fromkeys(cid for _, cid in children_of(nodes, root))))
+
+    def _linked(self, root: Cid, waiting: _Linking) -> Parcel:
+        top, nodes, linked = waiting
+        children: dict[Cid, Parcel] = {}
+        for cid in linked:
+            below = (self._done[cid],) if cid.identity is None else self._done[cid].children
+            children.update((child.cid, child) for child in below)
         return Parcel(
             root,
             "directory" if top.is_directory else "block",
-            size,
+            sum(self._done[cid].size for _, cid in children_of(nodes, root)),
             {cid: node.block for cid, node in nodes.items()},
-            children=children,
-            links=links,
+            children=tuple(children.values()),
+            links=tuple(children),
             tsize=_tsize(top),
         )
 

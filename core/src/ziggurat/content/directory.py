@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from attrs import frozen
 
@@ -14,7 +15,10 @@ from ziggurat.content.unixfs import DIRECTORY_DATA
 from ziggurat.content.varint import encode_varint
 from ziggurat.errors import BlobTooLarge, MalformedContent
 
-__all__ = ["DirEntry", "DirectoryDag", "build_directory", "build_symlink"]
+__all__ = ["MAX_PATH_DEPTH", "DirEntry", "DirectoryDag", "build_directory", "build_symlink"]
+
+MAX_PATH_DEPTH: Final = 256
+"""Directories within directories that are kept and followed."""
 
 _FLAT_OVERHEAD = 2 + len(DIRECTORY_DATA)
 

@@ -245,13 +245,17 @@ def rebuild_nodes(
 def children_of(nodes: Mapping[Cid, Node], root: Cid) -> Iterator[tuple[str | None, Cid]]:
     """Names and CIDs of a directory's children (None for the links of a node that is not UnixFS).
 
-    Sub-shards of a HAMT that are in `nodes` are followed; nothing is fetched.
+    Sub-shards of a HAMT that are in `nodes` are followed, each once; nothing is fetched.
     """
     from ziggurat.content.hamt import hamt_entries
 
-    pending = [root]
+    pending, seen = [root], set[Cid]()
     while pending:
-        node = nodes[pending.pop()]
+        cid = pending.pop()
+        if cid in seen:
+            continue
+        seen.add(cid)
+        node = nodes[cid]
         if node.type == "hamt":
             for name, link in hamt_entries(node):
                 if name is None:

@@ -105,6 +105,10 @@ class Parcel:
             car=lambda: write_car([self.cid], self._pairs(set())),
         )
 
+    def pairs(self) -> Iterator[tuple[Cid, bytes]]:
+        """(CID, block) of the whole closure, as `dag` gives them, without measuring it first."""
+        return self._pairs(set())
+
     def _sizes(self, seen: set[Cid]) -> Iterator[tuple[Cid, int]]:
         if self.encoding == "" and self._leaf_sizes_unsure():
             # A foreign parent's Tsize may lie about its leaves, so they are measured.
@@ -140,6 +144,11 @@ class Parcel:
         while stack:
             cid, tsize, size = stack.pop()
             if cid.identity is not None:
+                if not is_file and cid.codec == DAG_PB:
+                    # A directory inlined in this one: what it links to is beneath this one.
+                    inlined = parse_node(cid.identity)
+                    if not inlined.is_file:
+                        stack.extend((link.cid, link.tsize, 1) for link in reversed(inlined.links))
                 continue
             block = self.nodes.get(cid)
             if block is not None:

@@ -84,7 +84,12 @@ class VolatileCache:
                 self.tier.put_block(key, block)
             except ZigguratError as error:
                 self._failures.note(error)
-                self.index.drop(key)
+                try:
+                    self.tier.evict_block(key)
+                except ZigguratError as left:
+                    self._failures.note(left)  # its bytes may be there: they go on counting
+                else:
+                    self.index.drop(key)
 
     def _undo(self, key: str, still_there: Sequence[str]) -> None:
         """A victim that cannot be evicted still takes room: account it again instead of the new block."""

@@ -27,7 +27,7 @@ class BlobFile(io.RawIOBase):
 
     def __init__(self, reader: Reader, cid: Cid) -> None:
         self._reader, self._cid = reader, cid
-        self._size = reader.size(cid)
+        self._layout, self._size = reader.about(cid)
         self._position = 0
 
     @classmethod
@@ -68,7 +68,7 @@ class BlobFile(io.RawIOBase):
         if not wanted:
             return 0
         try:
-            view[:wanted] = self._reader.read(self._cid, self._position, wanted)
+            view[:wanted] = self._reader.read(self._cid, self._position, wanted, self._layout)
         except (BlobError, StoreUnavailable):
             wanted = self._up_to_failure(view[:wanted])
         self._position += wanted
@@ -78,7 +78,7 @@ class BlobFile(io.RawIOBase):
         """Fill as much as proves; the error comes when nothing is left before its position."""
         filled = 0
         try:
-            for piece in self._reader.stream(self._cid, self._position, len(view))[1]:
+            for piece in self._reader.stream(self._cid, self._position, len(view), self._layout)[1]:
                 view[filled : filled + len(piece)] = piece
                 filled += len(piece)
         except (BlobError, StoreUnavailable):

@@ -112,7 +112,7 @@ class Inspector:
 
     def _sum(self, cid: Cid) -> int | None:
         try:
-            return sum(entry.size or 0 for entry in self._paths.walk(cid) if entry.type == "file")
+            return self._paths.size(cid)
         except (BlobNotFound, StoreError):
             return None
 
@@ -226,8 +226,11 @@ class Inspector:
         if cid is None:
             return sorted(catalog.reachable())
         found = [str(cid.key)]
+        seen = set(found)
         for key in found:
-            found += [child for child in catalog.children(key) if child not in found]
+            below = [child for child in catalog.children(key) if child not in seen]
+            seen.update(below)
+            found += below
         return found
 
     def _prove(self, cid: Cid, tier: StoreTier, progress: Progress | None) -> Finding:
@@ -265,7 +268,7 @@ class Inspector:
         from ziggurat.content.assemble import assemble
 
         parcel = assemble(cid, reader)
-        for _, block in parcel.dag().pairs():
+        for _, block in parcel.pairs():
             if progress is not None:
                 progress(len(block))
         return parcel.size

@@ -95,7 +95,7 @@ class Keeper:
         return medium.id
 
     def _not_ours(self, cid: Cid, tier: StoreTier) -> Eviction:
-        if not tier.has(cid):
+        if cid.identity is not None or not tier.has(cid):
             return Eviction(cid, tier.name, had=False)
         raise TierDenied(
             f"it holds {cid}, but this catalog did not put it there; adopt it first",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ziggurat.content import DAG_PB, RAW, Cid, Link, Node, directory_entries, hamt_path
+from ziggurat.content.directory import MAX_PATH_DEPTH
 from ziggurat.engine.reader import Reader
 from ziggurat.engine.records import BlobType, Entry, Saved
 from ziggurat.engine.session import Value
@@ -16,8 +18,6 @@ from ziggurat.errors import BlobNotFound, InvalidCid, MalformedContent, NotAFile
 __all__ = ["Paths", "Ref", "Saver", "type_of"]
 
 Ref = Cid | str
-
-_MAX_DEPTH = 256
 
 
 def type_of(value: Value, cid: Cid) -> BlobType:
@@ -119,9 +119,10 @@ class Paths:
 
         Raises:
             NotAFile: It is no directory.
-            MalformedContent: Two entries have one name.
+            MalformedContent: Two entries have one name, or one shard stands twice.
         """
         seen: set[str] = set()
+        shards: set[Cid] = set()
         pending = [iter(directory_entries(self.directory(root)))]
         while pending:
             entry = next(pending[-1], None)
@@ -130,8 +131,9 @@ class Paths:
                 continue
             name, link = entry
             if name is None:
-                if len(pending) > _MAX_DEPTH:
-                    raise MalformedContent(f"the shards of {root} nest too deep", cid=root)
+                if link.cid in shards:
+                    raise MalformedContent(f"the shard {link.cid} stands twice in {root}", cid=root)
+                shards.add(link.cid)
                 pending.append(iter(directory_entries(self._shard(link.cid, root))))
                 continue
             if name in seen:
@@ -157,17 +159,29 @@ class Paths:
             # The directory is here and the child cannot be read now: its name is still worth telling.
             return Entry(path, link.cid, "block", None)
 
-    def walk(self, root: Cid, path: str = "", depth: int = 0) -> Iterator[Entry]:
-        """Everything beneath a directory, each directory before what it holds."""
-        if depth > _MAX_DEPTH:
-            raise MalformedContent(f"{root} nests more than {_MAX_DEPTH} directories", cid=root)
-        for name, link in self.links(root):
-            beneath = f"{path}/{name}" if path else name
-            value = self._reader.block(link.cid)
-            entry = _entry(beneath, link.cid, value)
-            yield entry
-            if entry.type == "directory":
-                yield from self.walk(link.cid, beneath, depth + 1)
+    def size(self, root: Cid) -> int:
+        """Plain bytes of a blob; of a directory the sum beneath, each blob read once however often it stands.
+
+        Raises:
+            MalformedContent: Directories nested too deep.
+        """
+        return self._size(root, {}, 0)
+
+    def _size(self, cid: Cid, known: dict[Cid, int], depth: int) -> int:
+        if depth > MAX_PATH_DEPTH:
+            raise MalformedContent(f"{cid} is nested deeper than {MAX_PATH_DEPTH} directories", cid=cid)
+        value = self._reader.block(cid)
+        if not isinstance(value, Node):
+            return len(value)
+        if not value.is_directory:
+            return value.size
+        total = 0
+        for _, link in self.links(cid):
+            size = known.get(link.cid)
+            if size is None:
+                size = known[link.cid] = self._size(link.cid, known, depth + 1)
+            total += size
+        return total
 
 
 def _entry(path: str, cid: Cid, value: Value) -> Entry:
@@ -210,13 +224,13 @@ class Saver:
             OSError: The target cannot be written.
         """
         value = self._reader.block(cid) if cid.codec == DAG_PB else b""
-        self._write(Entry(str(target), cid, type_of(value, cid)), value, target)
+        self._write(Entry(str(target), cid, type_of(value, cid)), value, target, 0)
         return Saved(cid, str(target), self._size, self._files)
 
-    def _write(self, entry: Entry, value: Value, target: Path) -> None:
+    def _write(self, entry: Entry, value: Value, target: Path, depth: int) -> None:
         node = value if isinstance(value, Node) else None
         if node is not None and entry.type == "directory":
-            self._directory(entry.cid, target)
+            self._directory(entry.cid, target, depth)
         elif node is not None and entry.type == "symlink":
             if not node.target or "\0" in node.target:
                 raise MalformedContent(
@@ -231,13 +245,15 @@ class Saver:
         if node is not None:
             _restore(node, target)
 
-    def _directory(self, root: Cid, target: Path) -> None:
+    def _directory(self, root: Cid, target: Path, depth: int) -> None:
+        if depth > MAX_PATH_DEPTH:
+            raise MalformedContent(f"{root} is nested deeper than {MAX_PATH_DEPTH} directories", cid=root)
         if target.is_symlink() or (target.exists() and not (self._overwrite and target.is_dir())):
             raise FileExistsError(17, "exists already; choose another target, or overwrite", str(target))
         target.mkdir(parents=True, exist_ok=True)
         for name, link in self._paths.links(root):
             value = self._reader.block(link.cid) if link.cid.codec == DAG_PB else b""
-            self._write(Entry(name, link.cid, type_of(value, link.cid)), value, target / name)
+            self._write(Entry(name, link.cid, type_of(value, link.cid)), value, target / name, depth + 1)
 
     def _file(self, cid: Cid, target: Path) -> None:
         self._clear(target, keep_file=True)
@@ -272,4 +288,6 @@ def _restore(node: Node, target: Path) -> None:
     if node.mode is not None:
         target.chmod(node.mode & 0o777)
     if node.mtime is not None:
-        os.utime(target, (node.mtime, node.mtime))
+        # A writer may state any 64-bit time; one that this system cannot hold is no reason to lose the file.
+        with suppress(OverflowError, OSError):
+            os.utime(target, (node.mtime, node.mtime))

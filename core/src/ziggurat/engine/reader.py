@@ -18,6 +18,7 @@ from ziggurat.errors import (
     MalformedContent,
     NotAFile,
     RangeError,
+    StoreError,
     StoreUnavailable,
 )
 
@@ -26,6 +27,9 @@ __all__ = ["Reader"]
 _WINDOW_BYTES = 8 << 20
 _WINDOW_ITEMS = 64
 _NO_LIMIT = 1 << 62
+_WHOLE_ITEMS = 1 << 16
+"""Leaves that a read of the whole asks for at once: 16 GiB as files are cut, and no more memory for a tree
+that names one small leaf again and again."""
 
 
 class Reader:
@@ -46,10 +50,12 @@ class Reader:
 
     # -- blobs ------------------------------------------------------------------------------------
 
-    def open(self, root: Cid, start: int = 0, stop: int | None = None) -> tuple[Session, Value]:
+    def open(
+        self, root: Cid, start: int = 0, stop: int | None = None, layout: Layout | None = None
+    ) -> tuple[Session, Value]:
         """Begin a read: the session, and the root's node or (for a blob of one leaf) its plain bytes."""
         self._resolver.check()
-        session = Session(self._layouts.of(root), start, stop)
+        session = Session(self._layouts.of(root) if layout is None else layout, start, stop)
         top = session.layout.top
         if top is not None:
             return session, node_value(session, top)
@@ -57,8 +63,14 @@ class Reader:
             return session, value_of(session, root, root.identity)
         return session, self._resolver.resolve(session, [Want(0, None, root)])[root]
 
-    def read(self, root: Cid, offset: int, length: int | None) -> bytes:
+    def read(self, root: Cid, offset: int, length: int | None, layout: Layout | None = None) -> bytes:
         """Plain bytes of a range, or of the whole blob.
+
+        Args:
+            root: The blob.
+            offset: First byte.
+            length: Bytes at most, None for all that follow.
+            layout: What `about` gave; it is used and filled.
 
         Raises:
             RangeError: The range begins outside the blob.
@@ -69,7 +81,7 @@ class Reader:
         if root.codec != DAG_PB and root.identity is None:
             self._resolver.check()
             return _part(root, self._resolver.lone(root), offset, length)
-        session, top = self.open(root, *span)
+        session, top = self.open(root, *span, layout)
         if not isinstance(top, Node):
             return _part(root, top, offset, length)
         start, stop = _bounds(root, _file(root, top).size, offset, length)
@@ -83,20 +95,22 @@ class Reader:
         view = room.getbuffer()
         session.start, session.stop = start, stop
         session.target = Target(view, start)
-        for at, data in self._pieces(session, _NO_LIMIT, _NO_LIMIT, ahead=False):
+        for at, data in self._pieces(session, _NO_LIMIT, _WHOLE_ITEMS, ahead=False):
             session.target.accept(at, data)
             del data
         session.target = None
         view.release()
         return room.getvalue()
 
-    def stream(self, root: Cid, offset: int, length: int | None) -> tuple[int, Iterator[Buffer]]:
-        """Plain bytes in order and in pieces, each proved before it is given.
+    def stream(
+        self, root: Cid, offset: int, length: int | None, layout: Layout | None = None
+    ) -> tuple[int, Iterator[Buffer]]:
+        """Plain bytes in order and in pieces, each proved before it is given; arguments as of `read`.
 
         Returns:
             The bytes in all, and the pieces.
         """
-        session, top = self.open(root, *_span(root, offset, length))
+        session, top = self.open(root, *_span(root, offset, length), layout)
         size = _file(root, top).size if isinstance(top, Node) else len(top)
         start, stop = _bounds(root, size, offset, length)
         if not isinstance(top, Node):
@@ -112,14 +126,17 @@ class Reader:
         """Drop what is remembered of a blob's tree."""
         self._layouts.forget(root)
 
-    def size(self, root: Cid) -> int:
-        """Plain bytes of a file.
+    def about(self, root: Cid) -> tuple[Layout, int]:
+        """What is known of a file's tree, and its plain bytes.
+
+        Who reads a file part by part holds on to the tree: that of a very large file is remembered nowhere
+        else, and to read it anew for each part takes longer than the part.
 
         Raises:
             NotAFile: It is a directory or symlink.
         """
-        _, top = self.open(root, 0, 0)
-        return _file(root, top).size if isinstance(top, Node) else len(top)
+        session, top = self.open(root, 0, 0)
+        return session.layout, _file(root, top).size if isinstance(top, Node) else len(top)
 
     def block(self, cid: Cid, root: Cid | None = None) -> Value:
         """One proved block: a node (with what UnixFS says of it), or the plain bytes of a leaf.
@@ -232,7 +249,7 @@ class Reader:
     ) -> Future[list[Piece]] | None:
         try:
             return self._ahead.submit(self._window, session, cursor, budget, count)
-        except RuntimeError:
+        except StoreError:
             return None  # the store is being closed: the next step says so
 
     def _window(self, session: Session, cursor: Cursor, budget: int, count: int) -> list[Piece]:

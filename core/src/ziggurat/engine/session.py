@@ -46,8 +46,10 @@ class Target:
         self._placed.add(offset)
 
     def accept(self, offset: int, data: Buffer) -> None:
-        """Copy bytes to their place, unless they were proved there."""
-        if offset not in self._placed:
+        """Copy bytes to their place, unless they were proved there; said once of each leaf."""
+        if offset in self._placed:
+            self._placed.discard(offset)
+        else:
             first = offset - self._start
             self._view[first : first + len(data)] = data
 

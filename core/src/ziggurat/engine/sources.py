@@ -15,11 +15,12 @@ from typing import BinaryIO, TypeAlias, cast
 from attrs import frozen
 
 from ziggurat.content import PROFILES, Cid, FileDag, Leaf, Profile, file_reader, import_file, proves_leaf
+from ziggurat.content.directory import MAX_PATH_DEPTH
 from ziggurat.content.importer import Read
 from ziggurat.content.parcel import Parcel, Source
 from ziggurat.content.tree import TreeItem, open_regular
 from ziggurat.engine.records import Entry
-from ziggurat.errors import ContentMismatch, MalformedContent
+from ziggurat.errors import ContentMismatch, MalformedContent, UnsupportedContent
 
 __all__ = ["PutSource", "parcel_of", "parcel_of_tree"]
 
@@ -131,10 +132,18 @@ def parcel_of_tree(
         items: Children before the directory that holds them, the root last.
         pool: Threads that read and prove.
         on_entry: Called with each entry.
+
+    Raises:
+        UnsupportedContent: Directories nested deeper than `MAX_PATH_DEPTH`.
     """
     waiting: dict[str, dict[Cid, Parcel]] = {}
     parcel: Parcel | None = None
     for item in items:
+        if item.path.count("/") >= MAX_PATH_DEPTH:
+            raise UnsupportedContent(
+                f"{str(item.source)!r} is nested deeper than {MAX_PATH_DEPTH} directories, and could not be "
+                "given back; put parts of the tree apart"
+            )
         parcel = _of_item(item, waiting.pop(item.path, {}), pool)
         if item.path:
             waiting.setdefault(item.path.rpartition("/")[0], {})[parcel.cid] = parcel

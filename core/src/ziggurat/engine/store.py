@@ -110,15 +110,21 @@ class Store(Reading, Writing, Keeping):
             catalog: The open catalog that the tiers were made for; otherwise the one in `path`.
         """
         store = cls.__new__(cls)
+        made = None
         if catalog is None:
-            catalog = _catalog_for(path, [(tier.role, tier.capabilities.volatile) for tier in tiers])
-        stack = assemble_stack(
-            tiers,
-            path=path,
-            profile=profile_by_name(profile) if isinstance(profile, str) else profile,
-            min_copies=min_copies,
-            catalog=catalog,
-        )
+            made = catalog = _catalog_for(path, [(tier.role, tier.capabilities.volatile) for tier in tiers])
+        try:
+            stack = assemble_stack(
+                tiers,
+                path=path,
+                profile=profile_by_name(profile) if isinstance(profile, str) else profile,
+                min_copies=min_copies,
+                catalog=catalog,
+            )
+        except BaseException:
+            if made is not None:
+                made.close()
+            raise
         store._start(stack)  # noqa: SLF001 - this is a constructor
         store.config = StackConfig(tuple(tier.config for tier in tiers), path, min_copies, stack.profile.name)
         return store

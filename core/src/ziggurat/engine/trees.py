@@ -15,7 +15,7 @@ from ziggurat.engine.pools import run_all
 from ziggurat.engine.reader import Reader
 from ziggurat.engine.records import Receipt
 from ziggurat.engine.writer import Placement, Writer
-from ziggurat.errors import BlobNotFound
+from ziggurat.errors import BlobNotFound, UnsupportedContent
 from ziggurat.tiers import StoreTier
 
 __all__ = ["TreeWriter", "closure_of", "edges_of", "receipt_of"]
@@ -38,6 +38,12 @@ def closure_of(root: Parcel) -> list[Parcel]:
             stack.append((parcel, True))
             stack.extend((child, False) for child in reversed(parcel.children))
     return list(ordered.values())
+
+
+def _refuse_inlined(cid: Cid) -> None:
+    """An identity CID carries its own bytes: no tier keeps it."""
+    if cid.identity is not None:
+        raise UnsupportedContent(f"{cid} carries its own bytes, so there is nothing to keep", cid=cid)
 
 
 def edges_of(closure: Iterable[Parcel]) -> list[tuple[str, str]]:
@@ -63,7 +69,9 @@ class TreeWriter:
 
         Raises:
             StoreFull, NotDurable: Too few stores took it; copies that were made stay without a root.
+            UnsupportedContent: Its CID carries its own bytes.
         """
+        _refuse_inlined(root.cid)
         closure = closure_of(root)
         edges = edges_of(closure)
         with self._writer.adding():
@@ -90,7 +98,9 @@ class TreeWriter:
 
         Raises:
             TierError: The store refused it.
+            UnsupportedContent: Its CID carries its own bytes.
         """
+        _refuse_inlined(root.cid)
         closure = closure_of(root)
         with self._writer.adding():
             done = Placement()
@@ -106,7 +116,9 @@ class TreeWriter:
 
         Raises:
             BlobNotFound, StoreUnavailable: The store does not keep all of it.
+            UnsupportedContent: Its CID carries its own bytes.
         """
+        _refuse_inlined(cid)
         reader = solo(tier, Failures())
         root = assemble(cid, reader)
         closure = closure_of(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
 
@@ -16,6 +17,7 @@ from ziggurat.errors import (
     CorruptBlob,
     MalformedContent,
     TierError,
+    TierTimeout,
     Unsupported,
 )
 from ziggurat.plugin.binding import Hooks
@@ -254,12 +256,13 @@ class Tier:
             self._closer(key, blob)()
             raise self._fault("get", key, f"gave a Blob of the size {blob.size!r}")
         meter, pread, total = self.meter, blob.pread, self.config.timeouts.total
+        in_time = _deadline(total)
 
         def chunks() -> Iterator[bytes | bytearray | memoryview]:
             try:
                 following = blob.chunks().__next__
                 while True:
-                    chunk = following() if total is None else within(total, following)
+                    chunk = in_time(following)
                     if not isinstance(chunk, bytes | bytearray | memoryview):
                         raise self._fault("get", key, f"gave a {type(chunk).__name__} as a chunk of a Blob")
                     if chunk.__class__ is memoryview and chunk.itemsize != 1:
@@ -286,13 +289,13 @@ class Tier:
         return Blob(blob.size, chunks, close=self._closer(key, blob), pread=placed)
 
     def _watch_dag(self, key: str, dag: Dag) -> Dag:
-        total = self.config.timeouts.total
+        in_time = _deadline(self.config.timeouts.total)
 
         def pairs() -> Iterator[tuple[Cid, bytes]]:
             try:
                 following = dag.pairs().__next__
                 while True:
-                    cid, block = following() if total is None else within(total, following)
+                    cid, block = in_time(following)
                     if not isinstance(cid, Cid) or not isinstance(block, bytes):
                         raise self._fault("get", key, "gave a pair that is not a Cid and bytes")
                     self.meter.bytes_read += len(block)
@@ -321,6 +324,21 @@ class Tier:
         if isinstance(translated, TierError) and translated.retryable:
             self.guard.breaker.failed()
         return translated
+
+
+def _deadline(seconds: float | None) -> Callable[[Callable[[], T]], T]:
+    """Calls steps of one body, which all together may take so many seconds from now on."""
+    if seconds is None:
+        return lambda step: step()
+    until = time.monotonic() + seconds
+
+    def in_time(step: Callable[[], T]) -> T:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TierTimeout(f"did not give all of a body within {seconds:g} s", retryable=True)
+        return within(left, step)
+
+    return in_time
 
 
 class _SourceFailed(Exception):
