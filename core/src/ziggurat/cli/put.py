@@ -46,7 +46,7 @@ ziggurat put --expect bafk... a.iso    refuse anything but that content
 """,
 )
 @click.argument("sources", nargs=-1, required=True, metavar="PATH|-...")
-@click.option("--expect", metavar="CID", help="Refuse content that is not this CID's; takes one PATH.")
+@click.option("--expect", metavar="CID", help="Refuse content that is not this CID's; one PATH.")
 @pass_session
 def put_command(session: Session, sources: tuple[str, ...], expect: str | None) -> None:
     """Store files, directories or standard input ('-'), and print their CIDs.
