@@ -27,8 +27,9 @@ PAGES = [
 ]
 PAGES += [page for page in sorted(ROOT.glob("docs/**/*.md")) if "_build" not in page.parts]
 RUN = {"python", "console", "sh"}
-DATA = {"toml", "json", "text", "{eval-rst}", "{toctree}", ""}
+DATA = {"toml", "json", "text", "{eval-rst}", "{toctree}", "{include}", ""}
 FILE = re.compile(r"`([^`]+)`:")
+PRINTED = "It prints:"
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 
 
@@ -41,10 +42,14 @@ class Block:
     line: int
     file: str | None = None
     not_run: bool = False
+    printed: bool = False
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The fenced blocks of a page; "`NAME`:" above one names the file that it is."""
+    """The fenced blocks of a page; "`NAME`:" above one names the file that it is.
+
+    "It prints:" stands above what the script before it prints.
+    """
     above = ""
     for token in MarkdownIt().parse(page.read_text()):
         if token.type == "fence":
@@ -52,7 +57,8 @@ def blocks(page: Path) -> Iterator[Block]:
             line = token.map[0] + 1 if token.map else 0
             named = FILE.fullmatch(above)
             file = named[1] if named else None
-            yield Block(language, token.content, line, file, NOT_RUN.fullmatch(above) is not None)
+            not_run = NOT_RUN.fullmatch(above) is not None
+            yield Block(language, token.content, line, file, not_run, above == PRINTED)
         if token.type in {"inline", "html_block"}:
             above = token.content.strip()
         elif not token.type.startswith("paragraph"):
@@ -121,6 +127,7 @@ def run_console(text: str, where: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_blocks_run(page: Path, place: Path) -> None:
     namespace: dict[str, object] = {"__name__": "__main__"}
+    said = ""
     for block in blocks(page):
         where = f"{page.relative_to(ROOT)}:{block.line}"
         if block.not_run:
@@ -133,8 +140,10 @@ def test_code_blocks_run(page: Path, place: Path) -> None:
             exec(compile("\n" * block.line + block.text, page, "exec"), namespace)
         elif block.language == "console":
             run_console(block.text, where)
+        elif block.printed:
+            assert matches(block.text, said), f"{where}: shown:\n{block.text}\nsaid:\n{said}"
         elif block.language == "sh" and not block.text.startswith(("make ", "pip ")):
-            shell(block.text, where)  # those two prepare the environment that the test is in already
+            said = shell(block.text, where)  # those two prepare the environment that the test is in already
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -183,6 +192,15 @@ def test_every_hook_says_what_it_takes_gives_and_raises() -> None:
             assert re.search(rf"^    {argument}: ", text, re.MULTILINE), f"{name}: {argument}"
         assert signature.return_annotation in (None, "None") or "Returns:" in text, name
         assert name == "close" or "Raises:" in text, name
+
+
+def test_every_method_of_the_store_is_documented() -> None:
+    from ziggurat import Store
+
+    page = (REFERENCE / "api.md").read_text()
+    assert re.search(r"autoclass:: ziggurat\.Store\n +:inherited-members:", page), "its methods are inherited"
+    for name, method in inspect.getmembers(Store, callable):
+        assert name.startswith("_") or inspect.getdoc(method), name
 
 
 def test_every_configuration_key_is_documented() -> None:

@@ -152,11 +152,11 @@ def tell(place: Path) -> None:
         store.evict(big.cid, "ram")
         read(store, big.cid, expected, "ssd")
     with open_store(config) as store:
-        read(store, big.cid, expected, "ssd")
         claim(
             store.has(directory.cid),
-            "opened anew, the store finds everything; only the memory cache starts empty",
+            "opened anew, the store finds everything; only the memory cache starts empty:",
         )
+        read(store, big.cid, expected, "ssd")
 
         chapter("Flip one bit on disk")
         for cache in ("ram", "ssd"):

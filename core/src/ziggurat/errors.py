@@ -280,7 +280,7 @@ class StoreError(ZigguratError):
 
 
 class StoreUnavailable(StoreError):
-    """Not found, but some tier could not answer: it may be there."""
+    """Not found, but some tier could not answer or gave wrong bytes: it may be there."""
 
 
 class NotDurable(StoreError):

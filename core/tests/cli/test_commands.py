@@ -129,6 +129,13 @@ def test_import(run: Run, store: FakeStore, tmp_path: Path) -> None:
     assert run("import", "missing.car").code in (0, 1)
 
 
+@pytest.mark.parametrize("command", ["put", "cid", "import"])
+def test_an_empty_path_is_not_the_current_directory(run: Run, store: FakeStore, command: str) -> None:
+    result = run(command, "", "other")
+    assert (result.code, result.out, store.calls) == (2, b"", [])
+    assert "an empty path names nothing" in result.err
+
+
 def test_get(run: Run, store: FakeStore) -> None:
     store.answers["save"] = lambda ref, path, overwrite, progress: Saved(A, str(path), 11, 1)
     assert run("get", CID, "-o", "out").text == f"{CID}  out\n"

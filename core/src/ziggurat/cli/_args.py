@@ -13,7 +13,16 @@ import click
 from ziggurat.cli._session import Session
 from ziggurat.content import Cid
 
-__all__ = ["STANDARD", "Total", "cid_option", "ref_arguments", "store_tier_named", "tier_named", "total_size"]
+__all__ = [
+    "STANDARD",
+    "Total",
+    "check_sources",
+    "cid_option",
+    "ref_arguments",
+    "store_tier_named",
+    "tier_named",
+    "total_size",
+]
 
 STANDARD = "-"
 """The argument that stands for standard input or output."""
@@ -33,6 +42,19 @@ def cid_option(text: str | None) -> Cid | None:
         InvalidCid: It is none.
     """
     return None if text is None else Cid.parse(text)
+
+
+def check_sources(sources: Sequence[str]) -> None:
+    """Refuse inputs that cannot be meant.
+
+    Raises:
+        click.UsageError: Standard input is given twice, or a path is empty: an unset variable, which must not
+            become the current directory.
+    """
+    if sources.count(STANDARD) > 1:
+        raise click.UsageError("standard input can be read only once: give '-' once")
+    if "" in sources:
+        raise click.UsageError("an empty path names nothing; write '.' for the current directory")
 
 
 def tier_named(session: Session, name: str) -> str:

@@ -151,7 +151,7 @@ def print_error(error: BaseException, *, as_json: bool, path: str = "") -> None:
         prefix = click.style("error:", fg="red", bold=True)
         problems = error.problems if isinstance(error, ConfigError) else ()
         for text in map(one_line, problems or [_error_text(error)]):
-            where = f" {printable(path)}:" if path and path not in text else ""
+            where = f" {printable(path)}:" if path and printable(path) not in text else ""
             click.echo(f"{prefix}{where} {text}", err=True)
         sys.stderr.flush()
     except OSError:  # nobody reads stderr any more; the exit code still tells

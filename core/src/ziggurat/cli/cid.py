@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import attrs
 import click
 
-from ziggurat.cli._args import STANDARD, total_size
+from ziggurat.cli._args import STANDARD, check_sources, total_size
 from ziggurat.cli._group import command
 from ziggurat.cli._output import printable
 from ziggurat.cli._session import Session, pass_session
@@ -92,8 +92,7 @@ def cid_command(
     Nothing is stored and no configuration is read. The options are named as in 'ipfs add', and give the same
     CIDs; as with its --hidden, hidden files are taken like any other.
     """
-    if sources.count(STANDARD) > 1:
-        raise click.UsageError("standard input can be read only once: give '-' once")
+    check_sources(sources)
     chosen = _profile(
         profile,
         cid_version,

@@ -63,8 +63,18 @@ def check_command(session: Session) -> None:
         for tier in tiers
     ]
     head = f"{source.label} is right: {plural(len(tiers), 'tier')}, hottest first"
+    place = f"  catalog and spool in {stack.path}"
     session.record(
-        "\n".join([printable(head), *(f"  {row}" for row in table(rows)), "", *map(printable, words)]),
+        "\n".join(
+            [
+                printable(head),
+                *(f"  {row}" for row in table(rows)),
+                printable(place),
+                "",
+                *map(printable, words),
+            ]
+        ),
+        store=str(stack.path),
         path=None if source.packaged else str(source.path),
         origin=source.origin,
         tiers=[attrs.asdict(tier) for tier in tiers],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ziggurat.cli._args import STANDARD, cid_option, total_size
+from ziggurat.cli._args import STANDARD, check_sources, cid_option, total_size
 from ziggurat.cli._group import command
 from ziggurat.cli._output import printable, size_text
 from ziggurat.cli._session import Session, pass_session
@@ -31,11 +31,6 @@ def _record(session: Session, receipt: Receipt, path: str) -> None:
     session.remark(f"{size_text(receipt.size)} on {', '.join(receipt.copies)}")
 
 
-def _once(sources: tuple[str, ...]) -> None:
-    if sources.count(STANDARD) > 1:
-        raise click.UsageError("standard input can be read only once: give '-' once")
-
-
 @command(
     "put",
     examples="""
@@ -46,7 +41,7 @@ ziggurat put --expect bafk... a.iso    refuse anything but that content
 """,
 )
 @click.argument("sources", nargs=-1, required=True, metavar="PATH|-...")
-@click.option("--expect", metavar="CID", help="Refuse content that is not this CID's; takes one PATH.")
+@click.option("--expect", metavar="CID", help="Refuse content that is not this CID's; one PATH.")
 @pass_session
 def put_command(session: Session, sources: tuple[str, ...], expect: str | None) -> None:
     """Store files, directories or standard input ('-'), and print their CIDs.
@@ -55,7 +50,7 @@ def put_command(session: Session, sources: tuple[str, ...], expect: str | None) 
     durable. CIDs are those of the configuration's profile; symlinks inside a directory are stored as
     symlinks, hidden files are stored like any other.
     """
-    _once(sources)
+    check_sources(sources)
     if expect is not None and len(sources) > 1:
         raise click.UsageError("--expect takes one PATH")
     expected = cid_option(expect)
@@ -114,7 +109,7 @@ def import_command(session: Session, sources: tuple[str, ...]) -> None:
 
     Every block is proved. Each root is kept until 'ziggurat rm'.
     """
-    _once(sources)
+    check_sources(sources)
     for source in sources:
         with session.attempt(source):
             if source == STANDARD:

@@ -118,19 +118,29 @@ class Keeping(Face):
         return stack.inspector.has(stack.paths.resolve(ref))
 
     def stat(self, ref: Ref) -> BlobStat:
-        """What is known of a blob."""
+        """What is known of a blob; of a directory, the sum of the sizes beneath it too.
+
+        Raises:
+            BlobNotFound, StoreUnavailable: Its first block cannot be read.
+        """
         stack = self._stack()
         return stack.inspector.stat(stack.paths.resolve(ref))
 
     def verify(
         self, ref: Ref | None = None, *, tier: str | None = None, progress: Progress | None = None
     ) -> Iterator[Finding]:
-        """Prove whole copies, each read from its own tier alone.
+        """Prove whole copies, each read from its own tier alone; nothing is changed.
 
         Args:
             ref: A blob with all that it links to; None for everything that is kept.
             tier: Only copies on this tier.
             progress: Told the bytes that were proved.
+
+        Yields:
+            One finding for each catalogued copy.
+
+        Raises:
+            ConfigError: There is no such store tier.
         """
         stack = self._stack()
         if tier is not None:

@@ -93,6 +93,10 @@ class Reading(Face):
         return Saver(stack.reader, stack.paths, overwrite=overwrite, progress=progress).save(cid, Path(path))
 
     def ls(self, ref: Ref) -> Iterator[Entry]:
-        """The direct children of a directory; a file or symlink gives itself."""
+        """The direct children of a directory; a file or symlink gives itself.
+
+        Raises:
+            BlobNotFound, StoreUnavailable: The directory cannot be read.
+        """
         stack = self._stack()
         return stack.paths.entries(stack.paths.resolve(ref))

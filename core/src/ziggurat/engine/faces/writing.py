@@ -36,7 +36,7 @@ class Writing(Face):
 
         Args:
             source: Bytes-like, a path, a binary file (from where it stands), or an iterable of bytes.
-            expect: Refuse content that is not this CID's.
+            expect: Refuse content that is not this CID's; the other named profiles are tried before that.
             info: Content type, tags and metadata to keep with it.
             progress: Told the bytes that were read for the first store.
 
@@ -125,7 +125,11 @@ class Writing(Face):
     def copy(self, cid: Cid | str, tier: str) -> Receipt:
         """Put a proved copy of a blob, with all that it links to, on one store tier.
 
+        What the tier keeps already, and is larger than 1 MiB, is not sent again: a copy that `verify` found
+        wrong is evicted first.
+
         Raises:
+            BlobNotFound, StoreUnavailable: It cannot be read whole.
             TierError: The tier refused it.
         """
         stack = self._writable()
