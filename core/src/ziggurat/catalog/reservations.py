@@ -159,7 +159,7 @@ class Reservations:
                 "WHERE medium = ? AND key <> '' AND (owner = 0 OR ?) ORDER BY id",
                 (medium, alone),
             ).fetchall()
-        return [Reservation(*row, limited=True) for row in found]
+        return [Reservation(number, medium, size, key, limited=True) for number, medium, size, key in found]
 
     def reserved(self, medium: str) -> int:
         """Bytes that puts under way have reserved on a medium, and those that nobody has settled yet."""

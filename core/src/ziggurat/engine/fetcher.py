@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import cast
 
 from ziggurat.content import Cid
@@ -46,7 +45,7 @@ class Fetcher(Supplies):
         failures: list[Exception] = []
         asked: StoreTier | None = None
         try:
-            place = next(self.places.of(cid, failures), None)
+            place = self.places.first(cid, failures)
             if place is not None and not place.tier.is_dag and not place.tier.remote:
                 asked = place.tier
                 block = _simply(place, cid, failures)
@@ -54,7 +53,7 @@ class Fetcher(Supplies):
                     above = self.caches.above(asked.name)
                     if above:
                         self.caches.admit(cid.cache_key, block, above)
-                    self.flights.land(cid.cache_key, flight, partial(bytes, block))
+                    self.flights.land_block(cid.cache_key, flight, block)
                     return block
         except BaseException as error:
             self.flights.fail(cid.cache_key, flight, error if isinstance(error, Exception) else None)

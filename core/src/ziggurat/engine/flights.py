@@ -21,13 +21,13 @@ class Flight:
             same blob would hear the same. None for a flight that ended for another reason.
     """
 
-    __slots__ = ("block", "error", "landed", "root")
+    # Class attributes, because one is made for each block that is read and few get any other value.
+    block: bytes | None = None
+    error: Exception | None = None
+    landed: threading.Event | None = None
 
     def __init__(self, root: Cid) -> None:
-        self.landed: threading.Event | None = None
         self.root = root
-        self.block: bytes | None = None
-        self.error: Exception | None = None
 
     def wait(self) -> None:
         """Return when the flight has landed or failed; only for one that was joined."""
@@ -71,6 +71,13 @@ class Flights:
                 flight.block = block()
             finally:
                 joined.set()
+
+    def land_block(self, key: str, flight: Flight, block: bytes) -> None:
+        """End an own flight with its proved block, which is at hand."""
+        joined = self._end(key, flight)
+        if joined is not None:
+            flight.block = block
+            joined.set()
 
     def fail(self, key: str, flight: Flight, error: Exception | None = None) -> None:
         """End an own flight without a block; `error` as in `Flight`."""

@@ -178,6 +178,14 @@ class Places:
             if not self._is_absent(tier, root):
                 yield Place(tier, None, False)
 
+    def first(self, root: Cid, failures: list[Exception]) -> Place | None:
+        """The first of `of`, without the rest; None where nobody is asked."""
+        if not self._consult and self._unlisted:
+            place = self._unlisted[0]
+            if place.tier.name in self._mediums and not place.tier.remote:
+                return place
+        return next(self.of(root, failures), None)
+
     def _usable(self, tier: StoreTier, failures: list[Exception]) -> bool:
         if tier.name in self._mediums:
             return True

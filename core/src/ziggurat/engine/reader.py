@@ -77,11 +77,13 @@ class Reader:
             NotAFile: The blob is a directory or symlink.
             BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
         """
-        span = _span(root, offset, length)
         if root.codec != DAG_PB and root.identity is None:
             self._resolver.check()
+            if length is None and not offset:
+                return self._resolver.lone(root)
+            _span(root, offset, length)
             return _part(root, self._resolver.lone(root), offset, length)
-        session, top = self.open(root, *span, layout)
+        session, top = self.open(root, *_span(root, offset, length), layout)
         if not isinstance(top, Node):
             return _part(root, top, offset, length)
         start, stop = _bounds(root, _file(root, top).size, offset, length)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from functools import partial
 from typing import cast
 
 from ziggurat.content import Cid, Node
@@ -43,13 +42,13 @@ class Resolver:
         """A blob that is one block of its own: `resolve` without what only files need."""
         caches, flights = self._caches, self._flights
         landings = flights.landings
-        if caches and (block := caches.lookup(cid)) is not None:
+        if caches.caches and (block := caches.lookup(cid)) is not None:
             return block
         flight, own = flights.claim(cid.cache_key, cid)
         if not own:
             found = self.resolve(Session(Layout(cid)), [Want(0, None, cid)])[cid]
             return bytes(cast("bytes", found))  # a block that is not dag-pb is never a node
-        if caches and flights.landings != landings:
+        if flights.landings != landings and caches:
             # A flight may have ended between the look into the caches and the claim.
             try:
                 block = caches.lookup(cid)
@@ -57,7 +56,7 @@ class Resolver:
                 flights.fail(cid.cache_key, flight, None)
                 raise
             if block is not None:
-                flights.land(cid.cache_key, flight, partial(bytes, block))
+                flights.land_block(cid.cache_key, flight, block)
                 return block
         return self._fetcher.lone(cid, flight)
 
@@ -96,7 +95,7 @@ class Resolver:
                     block = self._caches.lookup(cid)
                     if block is not None:
                         out[cid] = value_of(session, cid, block)
-                        self._flights.land(cid.cache_key, mine.pop(cid), partial(bytes, block))
+                        self._flights.land_block(cid.cache_key, mine.pop(cid), block)
             if mine:
                 out.update(self._fetcher.fetch(session, wants, mine))
         finally:

@@ -44,6 +44,7 @@ class Tier:
 
     Attributes:
         name, role, capabilities: What the configuration and the backend say.
+        remote: A call may cross a network.
         meter: What it did.
         guard: How it is called.
         direct: Nothing stands between a call and the backend's hook.
@@ -54,6 +55,7 @@ class Tier:
         self.name: str = config.name
         self.role: Role = config.role
         self.capabilities: Capabilities = config.type.capabilities
+        self.remote = not self.capabilities.local
         self.meter = Meter()
         self.guard = Guard(config.retry, config.limit, config.timeouts.total, config.breaker)
         self.log = logging.getLogger(f"ziggurat.tier.{config.name}")
@@ -74,11 +76,6 @@ class Tier:
     def plugin(self) -> object:
         """The backend's own object, for its commands."""
         return self.hooks.plugin
-
-    @property
-    def remote(self) -> bool:
-        """True if a call may cross a network."""
-        return not self.capabilities.local
 
     @property
     def writable(self) -> bool:

@@ -51,7 +51,7 @@ class Reading(Face):
                 self._noted(key)
                 return block
         stack = self._stack()
-        cid = stack.paths.resolve(ref)
+        cid = ref if ref.__class__ is Cid else stack.paths.resolve(ref)
         self._note(cid)
         return stack.reader.read(cid, offset, length)
 
