@@ -8,6 +8,7 @@ checks) and one way to commit. apsw brings its own SQLite: the system's may carr
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -19,13 +20,70 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["Database", "Execute"]
+__all__ = ["Database", "Execute", "filesystem_of", "network_filesystem"]
 
 T = TypeVar("T")
 Execute = Callable[..., Any]
 
 _PATIENCE = 30.0  # seconds that one process waits for another's transaction
 _LOOK = 0.001  # seconds between two looks
+
+
+MOUNTS = Path("/proc/self/mountinfo")
+
+_NETWORK = (
+    "9p|acfs|afp|afpfs|afs|beegfs|ceph|cifs|coda|davfs|gfs|gfs2|glusterfs|gpfs|lustre|ncpfs|nfs|nfs4|ocfs2"
+    "|orangefs|panfs|pvfs2|smb|smb2|smb3|smbfs|webdav"
+)
+_REACHING = re.compile(
+    rf"({_NETWORK})|fuse\.({_NETWORK}|ceph-fuse|curlftpfs|davfs2|gcsfuse|goofys|gvfsd-fuse|juicefs|mfs|moosefs"
+    "|mount-s3|rclone|s3fs|s3ql|seaweedfs|smbnetfs|sshfs|weed)"
+)
+
+
+def network_filesystem(folder: Path, mounts: Path = MOUNTS) -> str:
+    """Tell whether a database must not be in a folder, because its file system reaches over a network.
+
+    The write-ahead log needs memory that all its users share, and locks that work; over a network there is
+    neither (https://sqlite.org/wal.html, "All processes using a database must be on the same host computer").
+
+    Args:
+        folder: It need not exist.
+        mounts: The table of mounts, see proc_pid_mountinfo(5); where there is none, nothing is told.
+
+    Returns:
+        The type of the file system, such as "nfs4", or "" for one of this machine.
+    """
+    try:
+        table = mounts.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:  # not Linux: nothing to ask
+        return ""
+    kind = filesystem_of(folder.resolve(), table) or ""
+    return kind if _REACHING.fullmatch(kind) else ""
+
+
+def filesystem_of(path: Path, mountinfo: str) -> str | None:
+    """Find the type of the file system that holds a path.
+
+    Args:
+        path: Absolute and resolved; it need not exist.
+        mountinfo: Text in the format of ``/proc/self/mountinfo``, see proc_pid_mountinfo(5).
+
+    Returns:
+        A type such as "ext4" or "fuse.sshfs", or None if no mount point holds the path.
+    """
+    best, found = -1, None
+    for line in mountinfo.splitlines():
+        left, separator, right = line.partition(" - ")
+        fields, kind = left.split(" "), right.split(" ")[0]
+        if not separator or len(fields) < 5:
+            continue
+        point = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[4]))
+        depth = len(point.parts)
+        # of two mounts on one point the later one covers the earlier one
+        if depth >= best and path.is_relative_to(point):
+            best, found = depth, kind
+    return found
 
 
 class _Work(Generic[T]):

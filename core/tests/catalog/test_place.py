@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ziggurat.catalog.place import filesystem_of, is_network, refuse_network
+from ziggurat.catalog.place import refuse_network
 from ziggurat.errors import StoreError
+from ziggurat.sqlite import filesystem_of, network_filesystem
 
 MOUNTS = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -39,17 +40,21 @@ def test_no_mount_no_answer():
 
 
 @pytest.mark.parametrize(
-    "kind", ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "fuse.glusterfs"]
+    "kind", ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "fuse.ceph-fuse", "fuse.glusterfs"]
 )
-def test_network_file_systems(kind):
-    assert is_network(kind)
+def test_network_file_systems(kind, tmp_path):
+    table = tmp_path / "mountinfo"
+    table.write_text(f"1 0 0:1 / / rw - {kind} server:/ rw")
+    assert network_filesystem(tmp_path / "new" / "vault", table) == kind
 
 
 @pytest.mark.parametrize(
-    "kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuse.gocryptfs", "fuseblk", "zfs", None]
+    "kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuse.gocryptfs", "fuseblk", "zfs"]
 )
-def test_local_file_systems(kind):
-    assert not is_network(kind)
+def test_local_file_systems(kind, tmp_path):
+    table = tmp_path / "mountinfo"
+    table.write_text(f"1 0 0:1 / / rw - {kind} /dev/sda1 rw")
+    assert not network_filesystem(tmp_path, table)
 
 
 def test_a_network_folder_is_refused_with_the_way_out(tmp_path, monkeypatch):

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from ziggurat.errors import TierUnavailable
+from ziggurat.sqlite import network_filesystem
 
 __all__ = ["locked", "make_folder", "refuse_network", "sync_folder", "write_whole"]
-
-_NETWORK = re.compile(
-    r"(nfs\d?|cifs|smb\d?|smbfs|ncpfs|afs|9p|ceph|lustre|gpfs|beegfs|pvfs2|davfs|coda"
-    r"|fuse\.(sshfs|glusterfs|rclone|s3fs|gcsfuse|ceph(-fuse)?|davfs|goofys|juicefs|curlftpfs))"
-)
 
 
 def sync_folder(folder: str) -> None:
@@ -72,26 +68,14 @@ def locked(folder: str) -> Iterator[None]:
         os.close(fd)
 
 
-def refuse_network(folder: str, mounts: str = "/proc/self/mountinfo") -> None:
+def refuse_network(folder: str) -> None:
     """Refuse a network file system: SQLite's locks and shared memory do not work on one.
 
     Args:
         folder: The tier's folder; it need not exist.
-        mounts: The table of mounts, as in proc(5); where there is none nothing is refused.
 
     Raises:
         TierUnavailable: The folder is on a network file system.
     """
-    try:
-        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
-            lines = table.read().splitlines()
-    except OSError:
-        return
-    here, kind, longest = os.path.realpath(folder) + "/", "", 0
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        point = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), left.split(" ")[4]).rstrip("/") + "/"
-        if here.startswith(point) and len(point) >= longest:  # of mounts on one point the last is seen
-            longest, kind = len(point), right.split(" ")[0]
-    if _NETWORK.fullmatch(kind):
+    if kind := network_filesystem(Path(folder)):
         raise TierUnavailable(f"{folder} is on a network file system ({kind}): use a folder on a local disk")
