@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from copy import copy
 
 from ziggurat.content.parcel import Parcel
 from ziggurat.engine.writer import Placement, Writer
@@ -21,7 +22,7 @@ class _Waiting:
 
     def __init__(self, parcel: Parcel) -> None:
         self.parcel = parcel
-        self.answer: Placement | BaseException | None = None
+        self.answer: Placement | Exception | None = None
 
 
 class Together:
@@ -51,22 +52,26 @@ class Together:
         while waiting.answer is None:
             with self._turn:
                 if waiting.answer is None:
-                    self._lead([self._queue.popleft() for _ in range(min(len(self._queue), _MOST))])
-        if isinstance(waiting.answer, BaseException):
+                    self._lead(waiting, [self._queue.popleft() for _ in range(min(len(self._queue), _MOST))])
+        if isinstance(waiting.answer, Exception):
             raise waiting.answer
         return waiting.answer
 
-    def _lead(self, batch: list[_Waiting]) -> None:
+    def _lead(self, leader: _Waiting, batch: list[_Waiting]) -> None:
         parcels = {waiting.parcel.cid: waiting.parcel for waiting in batch}
         try:
             if len(parcels) == 1:
                 answers: list[Placement | Exception] = [self._writer.put(batch[0].parcel)]
             else:
                 answers = self._writer.put_many(list(parcels.values()))
-        except BaseException as error:  # noqa: BLE001 - told to each who waits, and raised there
+        except Exception as error:  # noqa: BLE001 - told to each who waits, and raised there
             for waiting in batch:
-                waiting.answer = error
+                waiting.answer = error if waiting is leader else copy(error)
             return
+        except BaseException:
+            # An interrupt is the leader's alone: whoever else waits is led by another.
+            self._queue.extendleft(reversed([waiting for waiting in batch if waiting is not leader]))
+            raise
         found = dict(zip(parcels, answers, strict=True))
         for waiting in batch:
             waiting.answer = found[waiting.parcel.cid]

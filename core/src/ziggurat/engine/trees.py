@@ -103,7 +103,8 @@ class TreeWriter:
         _refuse_inlined(root.cid)
         closure = closure_of(root)
         with self._writer.adding():
-            done = Placement()
+            # What the tier has already may be wrong: that is often why somebody copies.
+            done = Placement(resend=True)
             carried = self._put_on(tier, root, closure, done, None)
             if not done.copies:
                 raise done.failures[0]
@@ -157,7 +158,7 @@ class TreeWriter:
         """Put all children on a bytes store; False if one was refused (the reason is in `done`)."""
 
         def put(child: Parcel) -> Placement:
-            placed = Placement()
+            placed = Placement(resend=done.resend)
             try:
                 self._writer.copy_to(tier, child, placed)
             except Exception as error:  # noqa: BLE001 - raised below, once the others have ended

@@ -46,6 +46,7 @@ class Placement:
         noted: The room that they take, counted until the rows are recorded.
         failures: Why other tiers have none.
         error: What ended the put itself, such as a failing source; no tier is to blame.
+        resend: Send even what a tier says it has.
     """
 
     tiers: list[str] = field(factory=list)
@@ -53,6 +54,7 @@ class Placement:
     noted: list[Reservation] = field(factory=list)
     failures: list[Exception] = field(factory=list)
     error: Exception | None = None
+    resend: bool = False
 
 
 class Writer:
@@ -187,7 +189,7 @@ class Writer:
         """Put one copy on one tier; a refusal is added to `done.failures`."""
         try:
             medium, intents = self._claimed(tier)
-            row = self._held(tier, medium, parcel, above=_ASK_FIRST)
+            row = None if done.resend else self._held(tier, medium, parcel, above=_ASK_FIRST)
             if row is None:
                 row = self._put(tier, medium, intents, parcel, done, info)
         except (TierError, BlobTooLarge, UnsupportedContent) as error:

@@ -125,6 +125,8 @@ class Writing(Face):
     def copy(self, cid: Cid | str, tier: str) -> Receipt:
         """Put a proved copy of a blob, with all that it links to, on one store tier.
 
+        It is sent even where the tier has one, so a copy that is wrong is replaced.
+
         What the tier keeps already, and is larger than 1 MiB, is not sent again: a copy that `verify` found
         wrong is evicted first.
 
