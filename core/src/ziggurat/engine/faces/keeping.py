@@ -131,6 +131,9 @@ class Keeping(Face):
             ref: A blob with all that it links to; None for everything that is kept.
             tier: Only copies on this tier.
             progress: Told the bytes that were proved.
+
+        Raises:
+            BlobNotFound: No copy of the blob is catalogued there, so that nothing could be proved.
         """
         stack = self._stack()
         if tier is not None:
