@@ -434,6 +434,21 @@ def test_a_renamed_tier_keeps_its_copies(stack: Callable[..., Store], tmp_path: 
 # --- looking: verify, explain, stats
 
 
+def test_verify_of_nothing_is_no_success(stack: Callable[..., Store], tmp_path: Path) -> None:
+    medium, one = DagMedium(), Shelf()
+    store = stack(shelf("one", one), dag("two", medium), min_copies=2)
+    root = store.put_dir(tree(tmp_path / "tree", file=BIG)).cid
+    child = next(store.ls(root)).cid
+    assert [(found.tier, found.ok) for found in store.verify(child)] == [("one", True), ("two", True)]
+    assert len(list(store.verify(root))) == 3, "a child that a closure carries is proved with it"
+    with pytest.raises(BlobNotFound, match="nothing to verify"):
+        list(store.verify(Cid.of(b"never put")))
+    alone = store.put(b"on one tier only" * 2).cid
+    store.evict(alone, "two")
+    with pytest.raises(BlobNotFound, match="on tier 'two'"):
+        list(store.verify(alone, tier="two"))
+
+
 def test_verify_finds_what_is_wrong_and_what_cannot_be_told(stack: Callable[..., Store]) -> None:
     one, two, three = Shelf(), Shelf(), Shelf()
     store = stack(shelf("one", one), shelf("two", two), shelf("three", three), min_copies=3)

@@ -317,7 +317,7 @@ class Fetch:
             return True
         self._told_by = place.tier.name
         try:
-            nodes = place.tier.nodes(self._root)
+            nodes = place.tier.nodes(self._root, place.nodes_note)
         except CorruptBlob:
             self._suspect = True
             raise

@@ -200,12 +200,29 @@ class Inspector:
             cid: A blob with all that it links to; None for everything that is kept.
             tier: Only copies on this tier.
             progress: Told the bytes that were proved.
+
+        Raises:
+            BlobNotFound: No copy of the blob is catalogued there, so that nothing could be proved.
         """
-        if self._catalog is None:
-            return
-        names = {row.identity: row.tier for row in self._catalog.mediums()}
+        found = False
+        for finding in self._findings(self._keys(cid), tier, progress):
+            found = True
+            yield finding
+        if cid is not None and not found:
+            where = "" if tier is None else f" on tier {tier!r}"
+            raise BlobNotFound(
+                f"no copy of {cid} is catalogued{where}, so there is nothing to verify; put it first",
+                cid=cid,
+            )
+
+    def _findings(
+        self, keys: Sequence[str], tier: str | None, progress: Progress | None
+    ) -> Iterator[Finding]:
+        catalog = self._catalog
+        names = {row.identity: row.tier for row in catalog.mediums()} if catalog is not None else {}
         configured = {one.name for one in self._places.stores}
-        for key in self._keys(cid):
+        listed = set(keys)
+        for key in keys:
             blob = as_key(key).cid
             for medium, row in self._places.rows(blob).items():
                 holder = self._places.tier_of(medium)
@@ -216,12 +233,12 @@ class Inspector:
                     here = name in configured
                     problem = "cannot be reached" if here else "no configured tier is this medium"
                     yield Finding(blob, name if here else medium, 0, ok=False, problem=problem, known=False)
-                elif row.under is None:
+                elif row.under not in listed:  # else it is proved with the closure that carries it
                     yield self._prove(blob, holder, progress)
 
     def _keys(self, cid: Cid | None) -> list[str]:
         catalog = self._catalog
-        if catalog is None:  # pragma: no cover - the caller looked
+        if catalog is None:
             return []
         if cid is None:
             return sorted(catalog.reachable())

@@ -73,7 +73,7 @@ class Keeper:
                     f"tier {tier.name!r} keeps {cid} as part of {row.under}; evict that root instead", cid=cid
                 )
             self._check_last(cid, key, tier, medium)
-            gone = tier.drop(cid, row.note)
+            gone = tier.drop(cid, row.note, row.nodes_note)
             self._catalog.forget_copy(key, medium)
         return Eviction(cid, tier.name, gone.had, row.stored if gone.had else 0, gone.kept)
 
@@ -173,7 +173,7 @@ class Keeper:
 
     def _give_up(self, tier: StoreTier, row: CopyRow, medium: str, failed: list[str]) -> bool:
         try:
-            gone = tier.drop(as_key(row.key).cid, row.note)
+            gone = tier.drop(as_key(row.key).cid, row.note, row.nodes_note)
         except ZigguratError as error:
             failed.append(f"{row.key}: {error.message}")
             return False

@@ -25,12 +25,13 @@ class Place:
 
     Attributes:
         tier: The tier.
-        note: What its put returned for the blob, where the backend wants it back.
+        note, nodes_note: What the puts of the blob and of its nodes returned, where the catalog was asked.
         catalogued: The catalog lists a copy there; None if it was not asked.
     """
 
     tier: StoreTier
     note: bytes | None = None
+    nodes_note: bytes | None = None
     catalogued: bool | None = None
 
 
@@ -169,14 +170,14 @@ class Places:
                     continue
                 row = rows.pop(self._mediums.get(tier.name, ""), None)
                 if row is not None:
-                    listed.append(Place(tier, row.note, True))
+                    listed.append(Place(tier, row.note, row.nodes_note, catalogued=True))
                 elif tier.config.probe and not self._is_absent(tier, root):
-                    others.append(Place(tier, None, False))
+                    others.append(Place(tier, catalogued=False))
             yield from listed
             yield from others
         for tier in self.sources:
             if not self._is_absent(tier, root):
-                yield Place(tier, None, False)
+                yield Place(tier, catalogued=False)
 
     def first(self, root: Cid, failures: list[Exception]) -> Place | None:
         """The first of `of`, without the rest; None where nobody is asked."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 import cachetools
+from attrs import evolve
 
 from ziggurat.backend import ByteRange
 from ziggurat.content import DAG_PB, Cid, parse_node
@@ -95,10 +96,16 @@ class Repair:
         self._layouts.keep(layout, replace=True)
         try:
             if self._owned(tier):
-                tier.put_nodes(root, nodes_car(root, built.nodes))
+                self._note(tier, root, tier.put_nodes(root, nodes_car(root, built.nodes)))
         except ZigguratError as error:
             self._failures.note(error)
         return True, False
+
+    def _note(self, tier: StoreTier, root: Cid, note: bytes | None) -> None:
+        """Keep the note of the new nodes: that of the old ones may lead back to them."""
+        row = self._places.rows(root).get(self._places.medium(tier) or "")
+        if row is not None and row.nodes_note != note and self._places.catalog is not None:
+            self._places.catalog.record_put((), [evolve(row, nodes_note=note)])
 
     def _owned(self, tier: StoreTier) -> bool:
         """True if the tier is written to, and is nobody else's."""

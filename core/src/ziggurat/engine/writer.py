@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 
-from attrs import define, evolve, field
+from attrs import define, field
 
-from ziggurat.backend import Info, Stat
+from ziggurat.backend import Info
 from ziggurat.catalog import Catalog, CopyRow, Reservation, RootRow
 from ziggurat.content import Cid
 from ziggurat.content.parcel import Parcel
@@ -28,7 +28,7 @@ from ziggurat.errors import (
     UnsupportedContent,
     ZigguratError,
 )
-from ziggurat.tiers import StoreTier
+from ziggurat.tiers import Kept, StoreTier
 
 __all__ = ["Placement", "Writer"]
 
@@ -174,7 +174,7 @@ class Writer:
                 placed.error = error
             return
         for (parcel, placed), note, answer in zip(short, noted, answers, strict=True):
-            if isinstance(answer, Stat):
+            if isinstance(answer, Kept):
                 placed.tiers.append(tier.name)
                 placed.copies.append(self._row(medium, parcel, answer))
                 placed.noted.append(note)
@@ -224,10 +224,9 @@ class Writer:
     def found_on(self, tier: StoreTier, parcel: Parcel) -> CopyRow:
         """The row of a copy that a tier keeps although this catalog did not put it."""
         medium = self._places.medium(tier, claim=True) or ""
-        stat = tier.stat(parcel.cid)
-        if stat is None:
-            return self._row(medium, parcel, Stat())
-        return self._row(medium, parcel, evolve(stat, stored=tier.occupied(parcel.cid)))
+        stat, stored = tier.stat_key(parcel.cid.key), tier.occupied(parcel.cid)
+        note = None if stat is None else stat.note
+        return self._row(medium, parcel, Kept(parcel.stored if stored is None else stored, note))
 
     def _put(
         self,
@@ -252,19 +251,20 @@ class Writer:
                 key=parcel.cid.key,
             )
         try:
-            stat = tier.put_parcel(parcel, info)
+            kept = tier.put_parcel(parcel, info)
         except BaseException as error:
             intents.failed(tier, [note], error)
             raise
         done.noted.append(note)
-        return self._row(medium, parcel, stat)
+        return self._row(medium, parcel, kept)
 
-    def _row(self, medium: str, parcel: Parcel, stat: Stat) -> CopyRow:
+    def _row(self, medium: str, parcel: Parcel, kept: Kept) -> CopyRow:
         return CopyRow(
             key=str(parcel.cid.key),
             medium=medium,
-            stored=parcel.stored if stat.stored is None else stat.stored,
-            note=stat.note,
+            stored=kept.stored,
+            note=kept.note,
+            nodes_note=kept.nodes_note,
             encoding=parcel.encoding or None,
         )
 

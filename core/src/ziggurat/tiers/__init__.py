@@ -10,10 +10,10 @@ from ziggurat.config.model import TierConfig
 from ziggurat.errors import PluginError, ZigguratError
 from ziggurat.plugin.binding import bind
 from ziggurat.tiers.cache import CacheTier
-from ziggurat.tiers.store import StoreTier
+from ziggurat.tiers.store import Kept, StoreTier
 from ziggurat.tiers.tier import Tier
 
-__all__ = ["CacheTier", "StoreTier", "Tier", "make_tier"]
+__all__ = ["CacheTier", "Kept", "StoreTier", "Tier", "make_tier"]
 
 
 def make_tier(config: TierConfig, *, catalog: str, spool: Path) -> CacheTier | StoreTier:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from attrs import evolve
+from attrs import frozen
 
 from ziggurat.backend import Blob, ByteRange, Dag, Evicted, Info, Key, Medium, Stat
 from ziggurat.config.model import TierConfig
-from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, as_key
+from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node
 from ziggurat.content.layout import read_nodes
 from ziggurat.content.parcel import Parcel
 from ziggurat.errors import (
@@ -25,10 +25,25 @@ from ziggurat.errors import (
 from ziggurat.plugin.binding import Hooks
 from ziggurat.tiers.tier import Content, Tier
 
-__all__ = ["StoreTier"]
+__all__ = ["Kept", "StoreTier"]
 
 MAX_NODES = 1 << 30
 """Bytes of the largest ``.nodes`` that is read: the nodes of a file of several terabytes."""
+
+
+@frozen
+class Kept:
+    """What a put of a whole blob left on a tier.
+
+    Attributes:
+        stored: Payload bytes, nodes included.
+        note: What the put of the plain key returned; of a blob without plain bytes None.
+        nodes_note: What the put of the ``.nodes`` key returned.
+    """
+
+    stored: int
+    note: bytes | None = None
+    nodes_note: bytes | None = None
 
 
 class StoreTier(Tier):
@@ -168,13 +183,6 @@ class StoreTier(Tier):
         nodes = self.nodes(cid)
         return nodes is not None and (top := nodes.get(cid)) is not None and not top.is_file
 
-    def stat(self, cid: Cid) -> Stat | None:
-        """What the tier knows of the blob; of a directory in the bytes form, of its nodes."""
-        found = self.stat_key(cid.key)
-        if found is None and not self.is_dag and cid.codec == DAG_PB and self.has(cid):
-            found = self.stat_key(cid.nodes_key)
-        return found
-
     def occupied(self, cid: Cid) -> int | None:
         """Payload bytes of whatever is there of a blob, a torn put too; None if there is nothing.
 
@@ -187,55 +195,36 @@ class StoreTier(Tier):
             return None
         return sum((stat.size or 0) if stat.stored is None else stat.stored for stat in found)
 
-    def scan(self) -> Iterator[Key]:
-        """Keys of our own copies; raises rather than end early.
-
-        Raises:
-            Unsupported: The backend cannot list.
-        """
-        if self.hooks.scan is None:
-            raise Unsupported("cannot list what it keeps", tier=self.name, op="scan")
-        listing = self._call("scan", "", self.hooks.scan)
-        try:
-            for text in listing:
-                yield as_key(text)
-        except Exception as error:
-            raise self.translated("scan", "", error) from error
-
     # -- writing --------------------------------------------------------------------------------
 
-    def put_parcel(self, parcel: Parcel, info: Info | None = None) -> Stat:
-        """Keep a whole blob: nodes first, plain last; a failed plain put takes its nodes back.
-
-        Returns:
-            Size and note of the copy, and the payload bytes that it occupies, nodes included.
-        """
+    def put_parcel(self, parcel: Parcel, info: Info | None = None) -> Kept:
+        """Keep a whole blob: nodes first, plain last; a failed plain put takes its nodes back."""
         too_large = self._too_large(parcel)
         if too_large is not None:
             raise too_large
+        cid = parcel.cid
         if self.is_dag:
-            return self.put(parcel.cid.key, parcel.dag(), info)
-        if parcel.cid.codec != DAG_PB:
-            return self.put(parcel.cid.key, parcel.plain(), info)
+            return _kept(parcel, self.put(cid.key, parcel.dag(), info))
+        if cid.codec != DAG_PB:
+            return _kept(parcel, self.put(cid.key, parcel.plain(), info))
         nodes = parcel.nodes_content()
         if not parcel.has_plain:
-            return self.put(parcel.cid.nodes_key, nodes, info)
-        had_nodes = self.has_key(parcel.cid.nodes_key)
-        self.put(parcel.cid.nodes_key, nodes, None)
+            return _kept(parcel, None, self.put(cid.nodes_key, nodes, info), len(nodes))
+        had_nodes = self.has_key(cid.nodes_key)
+        beside = self.put(cid.nodes_key, nodes, None)
         try:
-            stat = self.put(parcel.cid.key, parcel.plain(), info)
+            stat = self.put(cid.key, parcel.plain(), info)
         except BaseException:
             if not had_nodes:
-                self._take_back(parcel.cid.nodes_key)
+                self._take_back(cid.nodes_key)
             raise
-        stored = (parcel.size if stat.stored is None else stat.stored) + len(nodes)
-        return evolve(stat, size=parcel.size, stored=stored)
+        return _kept(parcel, stat, beside, len(nodes))
 
-    def put_parcels(self, parcels: Sequence[Parcel]) -> Sequence[Stat | ZigguratError]:
+    def put_parcels(self, parcels: Sequence[Parcel]) -> Sequence[Kept | ZigguratError]:
         """Keep several blobs by the backend's `put_many`; in the bytes form their nodes go first, apart.
 
         Returns:
-            For each, in order, its `Stat` (payload bytes with nodes) or why it is not kept.
+            For each, in order, what it left, or why it is not kept.
 
         Raises:
             TierError: Nothing is known of any.
@@ -243,20 +232,24 @@ class StoreTier(Tier):
         put_many = self.hooks.put_many
         if put_many is None:
             raise Unsupported("has no put_many", tier=self.name, op="put_many")
-        found: dict[Cid, Stat | ZigguratError] = {
+        found: dict[Cid, Kept | ZigguratError] = {
             parcel.cid: error for parcel in parcels if (error := self._too_large(parcel)) is not None
         }
         wanted = [parcel for parcel in parcels if parcel.cid not in found]
         if self.is_dag:
             answers = self._all(put_many, [(parcel.cid.key, parcel.dag(), None) for parcel in wanted])
-            found.update(zip((parcel.cid for parcel in wanted), answers, strict=True))
+            for parcel, answer in zip(wanted, answers, strict=True):
+                found[parcel.cid] = _kept(parcel, answer) if isinstance(answer, Stat) else answer
             return [found[parcel.cid] for parcel in parcels]
         nodes = {parcel.cid: parcel.nodes_content() for parcel in wanted if parcel.cid.codec == DAG_PB}
         had = {cid for cid in nodes if self.has_key(cid.nodes_key)}
-        if nodes:
-            answers = self._all(put_many, [(cid.nodes_key, content, None) for cid, content in nodes.items()])
-            refusals = zip(nodes, answers, strict=True)
-            found.update((cid, answer) for cid, answer in refusals if not isinstance(answer, Stat))
+        beside: dict[Cid, Stat] = {}
+        answers = self._all(put_many, [(cid.nodes_key, content, None) for cid, content in nodes.items()])
+        for cid, answer in zip(nodes, answers, strict=True):
+            if isinstance(answer, Stat):
+                beside[cid] = answer
+            else:
+                found[cid] = answer
         plain = [parcel for parcel in wanted if parcel.cid not in found]
         try:
             answers = self._all(put_many, [(parcel.cid.key, parcel.plain(), None) for parcel in plain])
@@ -267,10 +260,11 @@ class StoreTier(Tier):
             raise
         for parcel, answer in zip(plain, answers, strict=True):
             if isinstance(answer, Stat):
-                stored = parcel.size if answer.stored is None else answer.stored
-                answer = evolve(answer, stored=stored + len(nodes.get(parcel.cid, b"")))
-            found[parcel.cid] = answer
-        refused = [cid for cid, answer in found.items() if not isinstance(answer, Stat)]
+                size = len(nodes.get(parcel.cid, b""))
+                found[parcel.cid] = _kept(parcel, answer, beside.get(parcel.cid), size)
+            else:
+                found[parcel.cid] = answer
+        refused = [cid for cid, one in found.items() if not isinstance(one, Kept)]
         self._take_back_many(cid for cid in refused if cid in nodes and cid not in had)
         return [found[parcel.cid] for parcel in parcels]
 
@@ -316,9 +310,9 @@ class StoreTier(Tier):
         self.meter.bytes_written += answer.stored or 0
         return answer
 
-    def put_nodes(self, cid: Cid, content: bytes) -> None:
-        """Replace the nodes of a blob by ones that were built again."""
-        self.put(cid.nodes_key, content, None)
+    def put_nodes(self, cid: Cid, content: bytes) -> bytes | None:
+        """Replace the nodes of a blob by ones that were built again; returns their new note."""
+        return self.put(cid.nodes_key, content, None).note
 
     def _take_back(self, key: Key) -> None:
         try:
@@ -340,12 +334,12 @@ class StoreTier(Tier):
             self.meter.evictions += 1
         return evicted
 
-    def drop(self, cid: Cid, note: bytes | None = None) -> Evicted:
+    def drop(self, cid: Cid, note: bytes | None = None, nodes_note: bytes | None = None) -> Evicted:
         """Give up the tier's claim to a blob: plain first, nodes last."""
         gone = self.evict_key(cid.key, note)
         if self.is_dag or cid.codec != DAG_PB:
             return gone
-        nodes = self.evict_key(cid.nodes_key, None)
+        nodes = self.evict_key(cid.nodes_key, nodes_note)
         return Evicted(gone.had or nodes.had, gone.kept or nodes.kept)
 
     # -- helpers --------------------------------------------------------------------------------
@@ -359,3 +353,21 @@ class StoreTier(Tier):
         if isinstance(found, bytes | Blob):
             return found
         raise self._fault("get", key, f"gave a {type(found).__name__}; the bytes form gives bytes or a Blob")
+
+
+def _kept(parcel: Parcel, plain: Stat | None, nodes: Stat | None = None, beside: int = 0) -> Kept:
+    """What puts left of a parcel.
+
+    Args:
+        parcel: What was put.
+        plain: What the put of the plain key returned, None for a blob without plain bytes.
+        nodes: What the put of the nodes returned, None where they are no key of their own.
+        beside: Bytes of the nodes.
+    """
+    if plain is None:
+        stored = beside
+    elif plain.stored is not None:
+        stored = plain.stored + beside
+    else:
+        stored = (parcel.size if beside else parcel.stored) + beside
+    return Kept(stored, None if plain is None else plain.note, None if nodes is None else nodes.note)

@@ -141,6 +141,7 @@ class Keeping(Face):
 
         Raises:
             ConfigError: There is no such store tier.
+            BlobNotFound: No copy of the blob is catalogued there, so that nothing could be proved.
         """
         stack = self._stack()
         if tier is not None:
