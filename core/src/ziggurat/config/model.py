@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field, fields, frozen, has
 
 from ziggurat.backend import BackendType, Role, Timeouts
 from ziggurat.plugin.registry import Provider
@@ -71,6 +71,14 @@ class TierConfig:
     limit: Limit = Limit()
     timeouts: Timeouts = Factory(Timeouts)
     breaker: int = 0
+
+    def redact(self, text: str) -> str:
+        """Text that may quote the options, such as a foreign exception's, without their secrets."""
+        for attribute in fields(type(self.options)) if has(type(self.options)) else ():
+            value = getattr(self.options, attribute.name, None)
+            if attribute.metadata.get("secret") and isinstance(value, str) and value:
+                text = text.replace(value, "***")
+        return text
 
 
 @frozen

@@ -41,8 +41,9 @@ def make_tier(config: TierConfig, *, catalog: str, spool: Path) -> CacheTier | S
     except ZigguratError:
         raise
     except Exception as error:
+        what = config.redact(f"{type(error).__name__}: {error}")
         raise PluginError(
-            f"tier {config.name!r}: the factory of {config.provider} failed: {type(error).__name__}: {error}",
+            f"tier {config.name!r}: the factory of {config.provider} failed: {what}",
             distribution=config.provider.distribution,
             version=config.provider.version,
         ) from error

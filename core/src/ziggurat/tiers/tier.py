@@ -243,7 +243,10 @@ class Tier:
 
     def _fault(self, op: str, key: str, what: str) -> BackendFault:
         return BackendFault(
-            f"{what}; a bug in {self.config.provider}: report it there", tier=self.name, op=op, key=key
+            f"{self.config.redact(what)}; a bug in {self.config.provider}: report it there",
+            tier=self.name,
+            op=op,
+            key=key,
         )
 
     # -- bodies ---------------------------------------------------------------------------------
