@@ -21,10 +21,11 @@ from attrs import field, frozen, has
 from ziggurat.backend import CONTRACT, BackendType, Capabilities
 from ziggurat.errors import ContractMismatch, PluginConflict, PluginError, UnknownBackend
 
-__all__ = ["BACKENDS", "COMMANDS", "Provider", "Registry"]
+__all__ = ["BACKENDS", "COMMANDS", "POLICIES", "Provider", "Registry"]
 
 BACKENDS = "ziggurat.backends"
 COMMANDS = "ziggurat.commands"
+POLICIES = "ziggurat.policies"
 
 _CORE = "ziggurat"
 _PUBLISHABLE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
