@@ -170,10 +170,10 @@ class Observer(Protocol):
     """
 
     def seen(self, row: Row, now: float) -> float:
-        """Learn that a block was accessed: a hit, or an admission of one that has an old row.
+        """Learn of an access: a hit, or the admission of a block, with an old row or without.
 
         Args:
-            row: The row as it was before this access.
+            row: The row as it was before this access; of a block without one a row whose `count` is 0.
             now: When it was accessed, seconds since the epoch.
 
         Returns:
