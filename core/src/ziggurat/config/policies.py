@@ -15,7 +15,7 @@ from ziggurat.config.reader import MISSING, Reader
 from ziggurat.config.report import quoted, suggest
 from ziggurat.config.shapes import Field, Shape
 from ziggurat.errors import PluginError
-from ziggurat.plugin.registry import POLICIES, Provider, Registry
+from ziggurat.plugin.registry import Provider, Registry
 from ziggurat.policy import PolicyType
 
 __all__ = ["PERSISTENT", "VOLATILE", "default_policy", "load_policy", "policy_problem", "read_policy"]
@@ -23,7 +23,7 @@ __all__ = ["PERSISTENT", "VOLATILE", "default_policy", "load_policy", "policy_pr
 VOLATILE = "arc"
 """The policy of a volatile cache that states none."""
 
-PERSISTENT = "heat"
+PERSISTENT = "lru"
 """The policy of a persistent cache that states none."""
 
 _NAME = Field("name", Shape("text"), "The name of the policy.", required=True)

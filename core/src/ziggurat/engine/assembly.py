@@ -21,6 +21,7 @@ from ziggurat.engine.keeper import Keeper
 from ziggurat.engine.locks import StoreLock
 from ziggurat.engine.paths import Paths
 from ziggurat.engine.places import Places
+from ziggurat.engine.policies import Experience, index_for, policy_of
 from ziggurat.engine.pools import Pool
 from ziggurat.engine.reader import Reader
 from ziggurat.engine.repair import Repair
@@ -30,7 +31,6 @@ from ziggurat.engine.together import Together
 from ziggurat.engine.trees import TreeWriter
 from ziggurat.engine.writer import Writer
 from ziggurat.errors import ConfigError, DuplicateTier, NotDurable, ZigguratError
-from ziggurat.policy import make_index, make_ranker
 from ziggurat.tiers import CacheTier, StoreTier
 
 __all__ = ["Stack", "assemble_stack"]
@@ -174,11 +174,15 @@ def _reader(fetcher: Fetcher, ahead: Pool) -> Reader:
 
 
 def _cache(tier: CacheTier, catalog: Catalog | None, filler: Filler, failures: Failures) -> BlockCache:
+    policy = policy_of(tier)
     if tier.capabilities.volatile:
-        return VolatileCache(tier, make_index(tier.capacity), failures)
+        state = catalog.learned.of(tier.name, policy.type.name) if catalog is not None else None
+        index = index_for(policy, tier.capacity, state)
+        experience = Experience(catalog, tier.name, policy, index, failures)
+        return VolatileCache(tier, index, failures, experience, policy.provider.name)
     if catalog is None:
         raise ConfigError(f"tier {tier.name!r} is a persistent cache, which needs a catalog")
-    cache = PersistentCache(tier, catalog, make_ranker(), filler, failures)
+    cache = PersistentCache(tier, catalog, policy, filler, failures)
     try:
         cache.claim()
     except ConfigError:

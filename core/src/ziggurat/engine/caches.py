@@ -8,8 +8,10 @@ from typing import Protocol
 
 from ziggurat.content import Cid
 from ziggurat.engine.events import Failures
+from ziggurat.engine.policies import Ages, Experience
+from ziggurat.engine.records import Expectation
 from ziggurat.errors import CorruptBlob, ZigguratError
-from ziggurat.policy import Index
+from ziggurat.policy import Forecaster, Index
 from ziggurat.tiers import CacheTier
 
 __all__ = ["BlockCache", "CacheStack", "VolatileCache"]
@@ -21,10 +23,12 @@ class BlockCache(Protocol):
     Attributes:
         tier: The tier.
         capacity: Payload bytes that it may hold.
+        policy: Name of its policy.
     """
 
     tier: CacheTier
     capacity: int
+    policy: str
 
     def lookup(self, key: str) -> tuple[bytes, bool] | None:
         """The block and whether it is proved already; None if it is not here."""
@@ -38,6 +42,16 @@ class BlockCache(Protocol):
     def usage(self) -> tuple[int, int]:
         """Payload bytes and blocks accounted."""
 
+    @property
+    def evicted_age(self) -> float | None:
+        """Mean seconds that evicted blocks had been there, None if none was evicted for room."""
+
+    def expectations(self, keys: Sequence[str]) -> list[Expectation]:
+        """What the policy expects of those of the blocks that are here."""
+
+    def rest(self) -> None:
+        """Keep what the policy learned, and what is known of accesses; at the end."""
+
 
 class VolatileCache:
     """A cache of this process; its residency lives in its policy's index.
@@ -46,10 +60,21 @@ class VolatileCache:
         tier: The tier, capacity included.
         index: Decides what stays.
         failures: Where failures are noted.
+        experience: What its policy learns; None to keep nothing of it.
+        policy: The policy's name.
     """
 
-    def __init__(self, tier: CacheTier, index: Index, failures: Failures) -> None:
+    def __init__(
+        self,
+        tier: CacheTier,
+        index: Index,
+        failures: Failures,
+        experience: Experience | None = None,
+        policy: str = "",
+    ) -> None:
         self.tier, self.capacity, self.index = tier, tier.capacity, index
+        self.policy = policy
+        self._experience, self._ages = experience, Ages()
         self._failures = failures
         # Room is made before bytes arrive, so admission, eviction and put are one step.
         self._step = threading.Lock()
@@ -73,15 +98,19 @@ class VolatileCache:
             victims = self.index.admit(key, len(block))
             if victims is None:
                 return
+            if victims and self._experience is not None:
+                self._experience.exchange()
             for index, victim in enumerate(victims):
                 try:
                     self.tier.evict_block(victim)
+                    self._ages.evicted(victim)
                 except ZigguratError as error:
                     self._failures.note(error)
                     self._undo(key, victims[index:])
                     return
             try:
                 self.tier.put_block(key, block)
+                self._ages.admitted(key)
             except ZigguratError as error:
                 self._failures.note(error)
                 self.index.drop(key)
@@ -103,11 +132,35 @@ class VolatileCache:
         with self._step:
             gone = self.tier.evict_block(key)
             self.index.drop(key)
+            self._ages.forget(key)
             return gone
 
     def usage(self) -> tuple[int, int]:
         """`BlockCache.usage`."""
         return self.index.bytes, len(self.index)
+
+    @property
+    def evicted_age(self) -> float | None:
+        """`BlockCache.evicted_age`."""
+        return self._ages.mean
+
+    def expectations(self, keys: Sequence[str]) -> list[Expectation]:
+        """`BlockCache.expectations`; an index ranks among the blocks of its own, so no neighbour is shown."""
+        index = self.index
+        here = [key for key in keys if key in index]
+        if not isinstance(index, Forecaster):
+            return [Expectation(self.tier.name, self.policy, key) for key in here]
+        found = ((key, index.forecast(key)) for key in here)
+        return [
+            Expectation(self.tier.name, self.policy, key, each.value, each.next_use, each.unit)
+            for key, each in found
+            if each is not None
+        ]
+
+    def rest(self) -> None:
+        """`BlockCache.rest`."""
+        if self._experience is not None:
+            self._experience.exchange(now=True)
 
 
 class CacheStack:

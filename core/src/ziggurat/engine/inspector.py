@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from attrs import evolve
+
 from ziggurat.catalog import Catalog
 from ziggurat.content import Cid, Node, as_key
 from ziggurat.engine.blocks import block_keys, first_key
@@ -149,7 +151,7 @@ class Inspector:
 
     def _accesses(self, cid: Cid) -> int:
         known = self._catalog.accesses.of(str(cid.key)) if self._catalog is not None else None
-        return known[0] if known is not None else 0
+        return known.count if known is not None else 0
 
     def _candidates(self, cid: Cid, keys: Sequence[str], first: str) -> tuple[Candidate, ...]:
         rows = self._places.rows(cid)
@@ -288,8 +290,10 @@ class Inspector:
         try:
             used, entries = cache.usage()
         except ZigguratError:
-            return _stats(cache.tier, None, None, cache.capacity, state="unavailable")
-        return _stats(cache.tier, used, entries, cache.capacity)
+            found = _stats(cache.tier, None, None, cache.capacity, state="unavailable")
+        else:
+            found = _stats(cache.tier, used, entries, cache.capacity)
+        return evolve(found, policy=cache.policy, evicted_age=cache.evicted_age)
 
     def _store_stats(self, tier: StoreTier) -> TierStats:
         if tier.role == "source" or self._catalog is None:

@@ -16,6 +16,7 @@ __all__ = [
     "Copy",
     "Entry",
     "Eviction",
+    "Expectation",
     "Explanation",
     "Finding",
     "Receipt",
@@ -261,6 +262,31 @@ class Explanation:
 
 
 @frozen
+class Expectation:
+    """What a cache's policy expects of one block.
+
+    Attributes:
+        tier: The cache.
+        policy: Its policy.
+        key: The block.
+        value: What it is worth to keep, None for a policy that compares no values; the lowest goes first.
+        next_use: Expected time until its next use, in `unit`, or None.
+        unit: "accesses" (to the cache) or "seconds".
+        rank: How many of `neighbours` would go before it, or None.
+        neighbours: Random blocks of the cache that it was compared with.
+    """
+
+    tier: str
+    policy: str
+    key: str
+    value: float | None = None
+    next_use: float | None = None
+    unit: str = "accesses"
+    rank: int | None = None
+    neighbours: int = 0
+
+
+@frozen
 class TierStats:
     """What one tier did since the store was opened, and what it holds now.
 
@@ -274,6 +300,9 @@ class TierStats:
         evictions: Blocks or copies given up.
         errors: Failed calls.
         state: "ok", "resting" (its breaker is open) or "unavailable".
+        policy: Of a cache, what decides what it keeps.
+        evicted_age: Mean seconds from admission to eviction of what this process evicted for room; None
+            if nothing was.
     """
 
     tier: str
@@ -289,6 +318,8 @@ class TierStats:
     evictions: int = 0
     errors: int = 0
     state: str = "ok"
+    policy: str | None = None
+    evicted_age: float | None = None
 
 
 @frozen

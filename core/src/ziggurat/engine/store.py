@@ -126,6 +126,8 @@ class Store(Reading, Writing, Keeping):
     def _start(self, stack: Stack) -> None:
         self._begin(stack)
         self._hot, self._hit = _hot_path(stack)
+        if stack.caches:
+            self._meter = stack.caches.caches[0].tier.meter
         _open_stores.add(self)
 
     def _retire(self, why: str) -> None:
@@ -148,9 +150,7 @@ class Store(Reading, Writing, Keeping):
         for pool in stack.pools:
             pool.shutdown(wait=True)  # what was begun ends; it is refused to begin more
         for cache in stack.caches.caches:
-            flush = getattr(cache, "flush", None)
-            if flush is not None:
-                quietly(stack, flush)
+            quietly(stack, cache.rest)
         for tier in stack.tiers:
             quietly(stack, tier.close)
         if stack.catalog is not None:

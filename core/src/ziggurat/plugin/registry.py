@@ -20,12 +20,12 @@ from attrs import field, frozen, has
 
 from ziggurat.backend import CONTRACT, BackendType, Capabilities
 from ziggurat.errors import ContractMismatch, PluginConflict, PluginError, UnknownBackend
+from ziggurat.policy.protocols import POLICIES
 
 __all__ = ["BACKENDS", "COMMANDS", "POLICIES", "Provider", "Registry"]
 
 BACKENDS = "ziggurat.backends"
 COMMANDS = "ziggurat.commands"
-POLICIES = "ziggurat.policies"
 
 _CORE = "ziggurat"
 _PUBLISHABLE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")

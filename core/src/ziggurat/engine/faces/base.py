@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from ziggurat.content import Cid
 from ziggurat.engine.assembly import Stack
 from ziggurat.errors import ConfigError, NotDurable, StoreError, ZigguratError
 from ziggurat.tiers import StoreTier
+from ziggurat.tiers.meter import Meter
 
 __all__ = ["Face", "Progress", "nothing", "quietly"]
 
@@ -27,11 +29,14 @@ class Face:
     _noted: Callable[[str], object]
     _hot: Callable[[str], bytes | None]
     _hit: Callable[[str], object]
+    _meter: Meter
 
     def _begin(self, stack: Stack) -> None:
         self._parts, self._unusable = stack, ""
         self._accesses = deque(maxlen=_ACCESSES)
         self._noted = self._accesses.append
+        self._counting = threading.Lock()
+        self._meter = Meter()
 
     def _stack(self) -> Stack:
         """The open parts.
@@ -67,7 +72,8 @@ class Face:
 
     def _note_accesses(self) -> None:
         catalog = self._parts.catalog
-        counts = Counter(self._accesses.popleft() for _ in range(len(self._accesses)))
+        with self._counting:
+            counts = Counter(self._accesses.popleft() for _ in range(len(self._accesses)))
         if catalog is not None and counts:
             now = time.time()
             batch = {key.removesuffix(".block"): (count, now) for key, count in counts.items()}

@@ -16,6 +16,9 @@ from ziggurat.engine.session import Buffer
 
 __all__ = ["Reading"]
 
+_TELL = 0x3FFF
+"""Every 16,384 hits in memory the catalog is told of them, by another thread."""
+
 
 class Reading(Face):
     """The reading face of `Store`."""
@@ -49,6 +52,11 @@ class Reading(Face):
             if block.__class__ is bytes:
                 self._hit(key)
                 self._noted(key)
+                meter, size = self._meter, len(block)
+                meter.bytes_read += size
+                meter.hits += 1
+                if not meter.hits & _TELL:
+                    self._parts.filler.soon(self._note_accesses)
                 return block
         stack = self._stack()
         cid = stack.paths.resolve(ref)
