@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ziggurat.content import Cid
@@ -15,6 +16,9 @@ from ziggurat.policy import Forecaster, Index
 from ziggurat.tiers import CacheTier
 
 __all__ = ["BlockCache", "CacheStack", "VolatileCache"]
+
+
+_WARM = 65_536
 
 
 class BlockCache(Protocol):
@@ -79,6 +83,10 @@ class VolatileCache:
         # Room is made before bytes arrive, so admission, eviction and put are one step.
         self._step = threading.Lock()
         self._get, self._hit = tier.get_block, index.hit
+        self._warm: deque[str] = deque(maxlen=_WARM)
+        self._served: Counter[str] = Counter()
+        self.warm: Callable[[str], object] = self._warm.append
+        """Called with the key at every hit that did not come through `lookup`."""
         self.peek = tier.hooks.get_whole
         """The backend's own look-up, for the store's hit path."""
 
@@ -90,11 +98,26 @@ class VolatileCache:
         self._hit(key)
         return block, self.tier.proved
 
+    def settle(self) -> Counter[str]:
+        """Tell the policy of the hits so far; gives those that did not come through `lookup`, by key."""
+        with self._step:
+            self._tell()
+            served, self._served = self._served, Counter()
+            return served
+
+    def _tell(self) -> None:
+        take = self._warm.popleft
+        keys = [take() for _ in range(len(self._warm))]
+        deque(map(self._hit, keys), maxlen=0)
+        self._served.update(keys)
+
     def admit(self, key: str, block: bytes) -> None:
         """`BlockCache.admit`, at once."""
         if len(block) > self.capacity:
             return
         with self._step:
+            if self._warm:
+                self._tell()
             victims = self.index.admit(key, len(block))
             if victims is None:
                 return

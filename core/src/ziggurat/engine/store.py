@@ -126,8 +126,6 @@ class Store(Reading, Writing, Keeping):
     def _start(self, stack: Stack) -> None:
         self._begin(stack)
         self._hot, self._hit = _hot_path(stack)
-        if stack.caches:
-            self._meter = stack.caches.caches[0].tier.meter
         _open_stores.add(self)
 
     def _retire(self, why: str) -> None:
@@ -185,7 +183,7 @@ def _hot_path(stack: Stack) -> tuple[Callable[[str], bytes | None], Callable[[st
     first = stack.caches.caches[0] if stack.caches else None
     if not isinstance(first, VolatileCache):
         return nothing, nothing
-    return cast("Callable[[str], bytes | None]", first.peek), first.index.hit
+    return cast("Callable[[str], bytes | None]", first.peek), first.warm
 
 
 _open_stores = weakref.WeakSet()

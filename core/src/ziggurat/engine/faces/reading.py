@@ -51,11 +51,8 @@ class Reading(Face):
                 block = None
             if block.__class__ is bytes:
                 self._hit(key)
-                self._noted(key)
-                meter, size = self._meter, len(block)
-                meter.bytes_read += size
-                meter.hits += 1
-                if not meter.hits & _TELL:
+                self._hot_bytes += len(block)
+                if not self._tick() & _TELL:
                     self._parts.filler.soon(self._note_accesses)
                 return block
         stack = self._stack()
