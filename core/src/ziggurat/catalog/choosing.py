@@ -10,7 +10,7 @@ from ziggurat.catalog.records import CacheRow
 from ziggurat.catalog.schema import SLOT_BITS
 from ziggurat.catalog.sql import Connection, listed
 from ziggurat.policy import Observer
-from ziggurat.policy.sampling import SAMPLE, TAKE
+from ziggurat.policy.rounds import SAMPLE, TAKE
 
 __all__ = [
     "Choose",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from ziggurat.catalog.records import CacheRow
 from ziggurat.catalog.schema import SLOT_BITS
 from ziggurat.catalog.sql import Connection, listed
-from ziggurat.policy.sampling import GHOSTS, LEAST_GHOSTS
+from ziggurat.policy.rounds import GHOSTS, LEAST_GHOSTS
 
 __all__ = ["bury", "recall", "sample"]
 

@@ -23,7 +23,7 @@ __all__ = ["PERSISTENT", "VOLATILE", "default_policy", "load_policy", "policy_pr
 VOLATILE = "arc"
 """The policy of a volatile cache that states none."""
 
-PERSISTENT = "lru"
+PERSISTENT = "heat"
 """The policy of a persistent cache that states none."""
 
 _NAME = Field("name", Shape("text"), "The name of the policy.", required=True)

@@ -70,7 +70,8 @@ class Forecast:
     Attributes:
         value: What it is worth to keep; the lowest goes first. Only values that one object gave at one
             moment compare.
-        next_use: Expected time until its next use, or None if the policy estimates none.
+        next_use: Time within which its next use is as likely as not, or None if the policy expects none or
+            does not estimate it.
         unit: What `next_use` counts: an index knows accesses to its cache, a ranker seconds.
     """
 
