@@ -11,6 +11,7 @@ from attrs import define, field
 
 from ziggurat.catalog import Catalog
 from ziggurat.content import Profile
+from ziggurat.engine.accesslog import AccessLog
 from ziggurat.engine.caches import BlockCache, CacheStack, VolatileCache
 from ziggurat.engine.events import Failures
 from ziggurat.engine.fetcher import Fetcher
@@ -60,6 +61,7 @@ class Stack:
     inspector: Inspector
     solo: Callable[[StoreTier, Failures], Reader]
     pools: tuple[Pool, ...]
+    log: AccessLog | None
     closing: threading.Lock = field(factory=threading.Lock)
 
     @property
@@ -101,6 +103,7 @@ def assemble_stack(
     profile: Profile,
     min_copies: int,
     catalog: Catalog | None,
+    access_log: bool = False,
 ) -> Stack:
     """Wire the parts of a store.
 
@@ -110,6 +113,7 @@ def assemble_stack(
         profile: How puts name content.
         min_copies: Copies that a put needs.
         catalog: The open catalog, None for a stack that keeps nothing.
+        access_log: Record every read in a log beside the catalog.
     """
     names = [tier.name for tier in tiers]
     if len(set(names)) != len(names):
@@ -130,7 +134,8 @@ def assemble_stack(
     owner = catalog.id if catalog is not None else ""
     repair = Repair(places, layouts, failures, hashers, owner)
     fetcher = Fetcher(places, caches, flights, layouts, repair, failures, hashers, askers)
-    reader = _reader(fetcher, ahead)
+    log = AccessLog(path, filler.soon) if access_log else None
+    reader = _reader(fetcher, ahead, log)
     paths = Paths(reader)
     # What only looks must not warm the caches that it reports on.
     looking, apart = CacheStack(caches.caches, failures, names, admits=False), Flights()
@@ -166,11 +171,12 @@ def assemble_stack(
         inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo),
         solo=solo,
         pools=(hashers, putters, ahead, askers),
+        log=log,
     )
 
 
-def _reader(fetcher: Fetcher, ahead: Pool) -> Reader:
-    return Reader(Resolver(fetcher), fetcher.layouts, ahead)
+def _reader(fetcher: Fetcher, ahead: Pool, log: AccessLog | None = None) -> Reader:
+    return Reader(Resolver(fetcher, log.note if log is not None else None), fetcher.layouts, ahead)
 
 
 def _cache(tier: CacheTier, catalog: Catalog | None, filler: Filler, failures: Failures) -> BlockCache:

@@ -39,18 +39,20 @@ def policy_of(tier: CacheTier, installed: Registry | None = None) -> PolicyConfi
     return chosen
 
 
-def index_for(policy: PolicyConfig, capacity: int, state: bytes | None) -> Index:
-    """Make the index of a volatile cache."""
+def index_for(
+    policy: PolicyConfig, capacity: int, state: bytes | None = None, seed: int | None = None
+) -> Index:
+    """Make the index of a volatile cache; with a seed, always the same one."""
     if policy.type.index is None:
         raise ConfigError(f"policy {policy.provider.name!r} cannot serve a volatile cache")
-    return policy.type.index(capacity, policy.parameters, random.Random(), state)  # noqa: S311 - it samples
+    return policy.type.index(capacity, policy.parameters, random.Random(seed), state)  # noqa: S311 - it samples
 
 
-def ranker_for(policy: PolicyConfig, state: bytes | None) -> Ranker:
-    """Make the ranker of a persistent cache."""
+def ranker_for(policy: PolicyConfig, state: bytes | None = None, seed: int | None = None) -> Ranker:
+    """Make the ranker of a persistent cache; with a seed, always the same one."""
     if policy.type.ranker is None:
         raise ConfigError(f"policy {policy.provider.name!r} cannot serve a persistent cache")
-    return policy.type.ranker(policy.parameters, random.Random(), state)  # noqa: S311 - it samples
+    return policy.type.ranker(policy.parameters, random.Random(seed), state)  # noqa: S311 - it samples
 
 
 class Experience:

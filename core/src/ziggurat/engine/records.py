@@ -19,6 +19,7 @@ __all__ = [
     "Expectation",
     "Explanation",
     "Finding",
+    "Heat",
     "Receipt",
     "Removal",
     "RootInfo",
@@ -239,6 +240,26 @@ class Candidate:
 
 
 @frozen
+class Heat:
+    """The documented heat score of a blob, term by term (`ziggurat.policy.score`).
+
+    Attributes:
+        frequency_factor, recency, boost_factor, age, age_factor: The terms; `age` in seconds.
+        frequency_weight, recency_weight: What the first two are multiplied with.
+        score: The whole.
+    """
+
+    frequency_factor: float
+    recency: float
+    boost_factor: float
+    age: float
+    age_factor: float
+    frequency_weight: float
+    recency_weight: float
+    score: float
+
+
+@frozen
 class Explanation:
     """Where a blob is and which tier would answer.
 
@@ -250,6 +271,8 @@ class Explanation:
         tiers: In the order in which a read asks them.
         answers: The tier that would serve the first byte, or None.
         accesses: How often it was asked for, as far as the catalog knows.
+        heat: Its heat score, None if it was never asked for.
+        expected: What the policy of each cache expects of the blocks that it holds.
     """
 
     cid: Cid
@@ -259,6 +282,8 @@ class Explanation:
     tiers: tuple[Candidate, ...]
     answers: str | None
     accesses: int = 0
+    heat: Heat | None = None
+    expected: tuple[Expectation, ...] = ()
 
 
 @frozen

@@ -79,6 +79,7 @@ class Store(Reading, Writing, Keeping):
                     profile=profile_by_name(config.profile),
                     min_copies=config.min_copies,
                     catalog=catalog,
+                    access_log=config.access_log,
                 )
             )
         except BaseException:
@@ -99,6 +100,7 @@ class Store(Reading, Writing, Keeping):
         min_copies: int = 1,
         profile: Profile | str = "unixfs-v1-2025",
         catalog: Catalog | None = None,
+        access_log: bool = False,
     ) -> Store:
         """A store over tiers that were made by hand, for tests.
 
@@ -108,6 +110,7 @@ class Store(Reading, Writing, Keeping):
             min_copies: Copies that a put needs.
             profile: How puts name content.
             catalog: The open catalog that the tiers were made for; otherwise the one in `path`.
+            access_log: Record every read in a log beside the catalog.
         """
         store = cls.__new__(cls)
         if catalog is None:
@@ -118,6 +121,7 @@ class Store(Reading, Writing, Keeping):
             profile=profile_by_name(profile) if isinstance(profile, str) else profile,
             min_copies=min_copies,
             catalog=catalog,
+            access_log=access_log,
         )
         store._start(stack)  # noqa: SLF001 - this is a constructor
         store.config = StackConfig(tuple(tier.config for tier in tiers), path, min_copies, stack.profile.name)
@@ -149,6 +153,8 @@ class Store(Reading, Writing, Keeping):
             pool.shutdown(wait=True)  # what was begun ends; it is refused to begin more
         for cache in stack.caches.caches:
             quietly(stack, cache.rest)
+        if stack.log is not None:
+            quietly(stack, stack.log.flush)
         for tier in stack.tiers:
             quietly(stack, tier.close)
         if stack.catalog is not None:
@@ -181,7 +187,7 @@ def _catalog_for(path: Path, tiers: Sequence[tuple[str, bool]]) -> Catalog | Non
 def _hot_path(stack: Stack) -> tuple[Callable[[str], bytes | None], Callable[[str], object]]:
     """How a block in this process's memory is looked up, and how the hit is noted."""
     first = stack.caches.caches[0] if stack.caches else None
-    if not isinstance(first, VolatileCache):
+    if not isinstance(first, VolatileCache) or stack.log is not None:  # a log is told by the other path
         return nothing, nothing
     return cast("Callable[[str], bytes | None]", first.peek), first.warm
 

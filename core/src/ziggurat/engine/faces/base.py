@@ -102,5 +102,5 @@ def quietly(stack: Stack, call: Callable[[], object]) -> None:
     """Call what must not fail its caller; a failure is noted."""
     try:
         call()
-    except ZigguratError as error:
+    except (ZigguratError, OSError) as error:
         stack.failures.note(error)
