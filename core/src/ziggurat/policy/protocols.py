@@ -89,7 +89,8 @@ class Index(Protocol):
     around a `drop` with its eviction. Then a victim cannot be admitted again before its bytes are gone, and
     the cache never holds more than its capacity.
 
-    Its clock is the number of accesses: hits and admissions.
+    Its clock is the number of accesses: hits and admissions. Every access costs the same, however many
+    blocks are resident, if not each then on average.
     """
 
     @property
@@ -109,7 +110,7 @@ class Index(Protocol):
 
     @property
     def ghosts(self) -> int:
-        """Blocks remembered that are not resident; bounded."""
+        """Blocks remembered that are not resident; at most sixteen for each resident, and 256."""
 
     def admit(self, key: str, size: int) -> tuple[str, ...] | None:
         """Make a block resident.
@@ -150,7 +151,8 @@ class Ranker(Protocol):
             now: Seconds since the epoch.
 
         Returns:
-            The same rows, or fewer to spare the rest.
+            The same rows, or fewer to spare the rest. It may not spare all for ever: of a few samples
+            one gives a victim.
         """
 
     def forecast(self, row: Row, now: float) -> Forecast:

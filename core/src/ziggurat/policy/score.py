@@ -26,10 +26,9 @@ def _field(default: float, unit: str, help_: str, *, zero: bool = True, most: fl
     def check(_instance: object, attribute: Attribute[float], value: float) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"'{attribute.name}' must be a number: {value!r}")
-        if not (0 <= value if zero else 0 < value) or value > most:
-            raise ValueError(
-                f"'{attribute.name}' must be {'at least' if zero else 'above'} 0 and at most {most:g}: {value!r}"
-            )
+        if value < 0 or value > most or (value == 0 and not zero) or math.isnan(value):
+            least = "at least" if zero else "above"
+            raise ValueError(f"'{attribute.name}' must be {least} 0 and at most {most:g}: {value!r}")
 
     metadata = {"help": help_} | ({"unit": unit} if unit else {})
     number: float = field(default=default, validator=check, metadata=metadata)
