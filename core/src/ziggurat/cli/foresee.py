@@ -43,9 +43,9 @@ _trace = click.Path(exists=True, dir_okay=False, path_type=Path)
 @command(
     "simulate",
     examples="""
-ziggurat simulate --trace reads.csv --capacity "1 GB" --policy heat    one cache
-ziggurat simulate --trace reads.csv                                    the caches of the stack
-ziggurat simulate --json                                               the store's own access log
+ziggurat simulate --trace reads.csv --capacity "1 GB" --policy heat
+ziggurat simulate --trace reads.csv     the caches of the stack
+ziggurat simulate --json                the store's own access log
 """,
 )
 @click.option(
@@ -129,9 +129,9 @@ def _row(tier: TierOutcome) -> tuple[str, ...]:
 @command(
     "advise",
     examples="""
-ziggurat advise                                from the store's own access log
+ziggurat advise                              from the store's own access log
 ziggurat advise --trace reads.csv --plot mrc.svg
-ziggurat advise --policy arc --policy heat     only these
+ziggurat advise --policy arc --policy heat   only these
 """,
 )
 @click.option(

@@ -43,12 +43,12 @@ class Tally:
     @property
     def object_miss_ratio(self) -> float:
         """Misses by requests; 0 without any."""
-        return 1 - self.hits / self.requests if self.requests else 0.0
+        return (self.requests - self.hits) / self.requests if self.requests else 0.0
 
     @property
     def byte_miss_ratio(self) -> float:
         """Bytes missed by bytes wanted; 0 without any."""
-        return 1 - self.hit_bytes / self.bytes if self.bytes else 0.0
+        return self.bytes_fetched / self.bytes if self.bytes else 0.0
 
     @property
     def bytes_fetched(self) -> int:
