@@ -17,9 +17,9 @@ _LEAD = 0.98
 class Guard:
     """Two small caches in the shadow of one, over a hashed share of its keys: one by heat, one by SLRU.
 
-    They duel by missed bytes, the older ones counting less. SLRU begins; heat takes over with a lead of 2 %,
-    SLRU takes back with any. The share halves when a shadow outgrows 768 residents, and doubles when it is
-    full with fewer than 192.
+    They duel by missed bytes, the older ones counting less. One rule begins, SLRU unless told otherwise; the
+    other takes over with a lead of 2 %, and the first takes back with any. The share halves when a shadow
+    outgrows 768 residents, and doubles when it is full with fewer than 192.
 
     Args:
         capacity: Bytes of the guarded cache.
@@ -27,12 +27,19 @@ class Guard:
         rng: For samples.
         misses: Weight of `Residents`; with it the duel is by missed bytes and missed blocks likewise.
         quiet: Share of `Residents`.
+        first: The rule that begins.
     """
 
-    __slots__ = ("_capacity", "_missed", "_missed_bytes", "_misses", "_shadows", "mask", "rule")
+    __slots__ = ("_capacity", "_first", "_missed", "_missed_bytes", "_misses", "_shadows", "mask", "rule")
 
     def __init__(
-        self, capacity: int, hazards: Hazards, rng: random.Random, misses: float, quiet: float
+        self,
+        capacity: int,
+        hazards: Hazards,
+        rng: random.Random,
+        misses: float,
+        quiet: float,
+        first: Rule = "slru",
     ) -> None:
         self._capacity, self._misses = capacity, misses
         self._shadows = [
@@ -41,7 +48,8 @@ class Guard:
         ]
         self._shadows[1].rule = "slru"
         self._missed, self._missed_bytes = [0.0, 0.0], [0.0, 0.0]
-        self.rule: Rule = "slru"
+        self.rule: Rule = first
+        self._first = first
         self.mask = 0
         """An access whose key's hash has no bit of it is for `access`."""
 
@@ -76,9 +84,10 @@ class Guard:
             if self.mask and number < _FEWEST and heat.bytes > heat.capacity // 2:
                 self._share(self.mask >> 1, now)
             by_heat, by_slru = (self._lost(at) for at in (0, 1))
-            if by_slru < by_heat:
+            slru_lead, heat_lead = (1.0, _LEAD) if self._first == "slru" else (_LEAD, 1.0)
+            if by_slru < by_heat * slru_lead:
                 self.rule = "slru"
-            elif by_heat < by_slru * _LEAD:
+            elif by_heat < by_slru * heat_lead:
                 self.rule = "heat"
         return self.rule
 

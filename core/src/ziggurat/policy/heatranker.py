@@ -54,10 +54,11 @@ class HeatRanker:
 
     @property
     def rule(self) -> str:
-        """Which rule decides now: `heat`, or `slru` while the guard holds."""
-        if not self._guarded:
-            return "heat"
-        return self._guard.rule if self._guard else "slru"
+        """Which rule decides now: `heat`, or `slru` when the guard found it clearly better.
+
+        Heat begins, other than in an index: rows count every access of a burst, which SLRU takes for use.
+        """
+        return self._guard.rule if self._guard else "heat"
 
     def seen(self, row: Row, now: float) -> float:
         """See `Observer.seen`."""
@@ -123,7 +124,7 @@ class HeatRanker:
             return
         capacity = max(1, int(entries * self._mean))
         if self._guard is None:
-            self._guard = Guard(capacity, self._hazards, self._rng, self._misses, 0.0)
+            self._guard = Guard(capacity, self._hazards, self._rng, self._misses, 0.0, "heat")
         elif abs(capacity - self._guard.capacity) > _RESIZE * self._guard.capacity:
             self._guard.resize(capacity, self._tick(now))
 
