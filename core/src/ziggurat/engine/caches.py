@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ __all__ = ["BlockCache", "CacheStack", "VolatileCache"]
 
 
 _WARM = 65_536
+_NEIGHBOURS = 200
 
 
 class BlockCache(Protocol):
@@ -168,17 +170,42 @@ class VolatileCache:
         return self._ages.mean
 
     def expectations(self, keys: Sequence[str]) -> list[Expectation]:
-        """`BlockCache.expectations`; an index ranks among the blocks of its own, so no neighbour is shown."""
+        """`BlockCache.expectations`; the rank is among random blocks, where the backend can list."""
         index = self.index
         here = [key for key in keys if key in index]
         if not isinstance(index, Forecaster):
             return [Expectation(self.tier.name, self.policy, key) for key in here]
-        found = ((key, index.forecast(key)) for key in here)
-        return [
-            Expectation(self.tier.name, self.policy, key, each.value, each.next_use, each.unit)
-            for key, each in found
-            if each is not None
-        ]
+        neighbours = self._neighbours(index) if here else []
+        found = []
+        for key in here:
+            each = index.forecast(key)
+            if each is not None:
+                rank = sum(1 for value in neighbours if value < each.value) if neighbours else None
+                found.append(
+                    Expectation(
+                        self.tier.name,
+                        self.policy,
+                        key,
+                        each.value,
+                        each.next_use,
+                        each.unit,
+                        rank,
+                        len(neighbours),
+                    )
+                )
+        return found
+
+    def _neighbours(self, index: Forecaster) -> list[float]:
+        """What random blocks are worth; nothing if the backend cannot list what it keeps."""
+        if self.tier.hooks.scan is None:
+            return []
+        try:
+            keys = [key for key, _ in self.tier.contents()]
+        except ZigguratError as error:
+            self._failures.note(error)
+            return []
+        drawn = random.sample(keys, min(len(keys), _NEIGHBOURS))
+        return [each.value for key in drawn if (each := index.forecast(key)) is not None]
 
     def rest(self) -> None:
         """`BlockCache.rest`."""
