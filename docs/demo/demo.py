@@ -22,6 +22,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from ziggurat import Cid, Store, ZigguratError, open_store
+from ziggurat.engine.records import TierStats
 
 HERE = Path(__file__).resolve().parent
 SIZE = 64 * 1024 * 1024
@@ -192,6 +193,58 @@ def tell(place: Path) -> None:
 
         chapter("The tiers now")
         tiers(store)
+
+    chapter("What a small cache keeps")
+    keep(place)
+
+
+def keep(place: Path) -> None:
+    """A miss, its admission, the hit, an eviction, and what the policy says to it."""
+    table = {
+        "store": {"path": str(place / "small")},
+        "tier": [
+            {"name": "ram", "backend": "memory", "capacity": 100_000, "policy": "heat"},
+            {"name": "shelf", "backend": "disk", "role": "store", "options": {"path": str(place / "pile")}},
+        ],
+    }
+    out.print("  ram: 100 kB under the policy heat, over a store on disk")
+    with open_store(table) as store:
+        blobs = [store.put(bytes([number]) * 30_000).cid for number in range(8)]
+
+        def ram() -> TierStats:
+            return store.stats().tiers[0]
+
+        store.get(blobs[0])
+        seen = ram()
+        claim((seen.misses, seen.hits) == (1, 0), "the first read is a miss: shelf answers")
+        claim((seen.entries, seen.used) == (1, 30_000), "its block is admitted to ram")
+        for _ in range(9):
+            store.get(blobs[0])
+        claim((ram().misses, ram().hits) == (1, 9), "nine more reads are hits in memory, counted exactly")
+        for cid in blobs[1:]:
+            store.get(cid)
+        seen = ram()
+        room = (seen.used or 0) <= 100_000
+        claim(
+            room and seen.evictions == 5,
+            f"seven other blobs: {seen.evictions} blocks went, none too many is kept",
+        )
+        kept = [cid for cid in blobs if store.explain(cid).tiers[0].holds]
+        found = store.explain(kept[0])
+        claim(len(kept) == 3 and found.heat is not None, f"explain {kept[0]}")
+        if found.heat is not None:
+            heat = found.heat
+            out.print(
+                f"    heat score {heat.score:.2f} = (frequency_factor {heat.frequency_factor:.2f} + recency "
+                f"{heat.recency:.2f}) * boost_factor {heat.boost_factor:g} * age {heat.age_factor:.2f}"
+            )
+        for each in found.expected:
+            claim(
+                each.value is not None and each.neighbours == 3, "its policy compares it with its neighbours"
+            )
+            use = "" if each.next_use is None else f", next use expected in {each.next_use:,.0f} {each.unit}"
+            rank = f"; {each.rank} of {each.neighbours} blocks would go before it"
+            out.print(f"    {each.tier} ({each.policy}){use}{rank}")
 
 
 def main() -> int:

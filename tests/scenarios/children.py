@@ -147,6 +147,26 @@ def fill(store: Store, folder: Path, seed: int) -> None:
             store.get(cid)
 
 
+def share(store: Store, folder: Path, seed: int) -> None:
+    """Skewed reads for a while, each checked; says how the shared cache did."""
+    import random
+
+    rng = random.Random(seed)
+    until = time.monotonic() + float(sys.argv[4])
+    cids = [root.cid for root in store.roots()]
+    right = {cid: store.stat(cid).size for cid in cids}
+    reads = 0
+    while time.monotonic() < until:
+        cid = cids[min(int(rng.paretovariate(0.6)), 10**6) % len(cids)]
+        assert len(store.get(cid)) == right[cid]
+        reads += 1
+        if reads % 500 == 0:
+            store.evict(cid, "ssd")
+    cache = store.stats().tiers[0]
+    assert not store.failures(), store.failures()
+    say(reads, cache.hits, cache.evictions)
+
+
 def until_full(store: Store, folder: Path, seed: int) -> None:
     """Puts until nothing fits, ever smaller; says what was acknowledged."""
     from ziggurat.errors import StoreFull

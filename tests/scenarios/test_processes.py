@@ -394,3 +394,35 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> No
             before = descriptors()
     gc.collect()
     assert descriptors() <= before
+
+
+def test_four_processes_share_one_cache_and_its_experience(tmp_path: Path) -> None:
+    """The short form; SHARE_SECONDS makes it as long as you like."""
+    capacity, seconds = 300_000, float(os.environ.get("SHARE_SECONDS", "6"))
+    more = {"copies": 1, "cache": capacity}
+    with open_store(config(tmp_path, **more)) as store:
+        for number in range(200):
+            store.put(blob(9, number, 1000 + number * 37 % 9000))
+    watcher = Observer(tmp_path / "ssd")
+    watcher.start()
+    lines = said([start("share", tmp_path, seed, seconds, **more) for seed in range(4)])
+    assert watcher.end() <= capacity
+    assert watcher.looks > 10
+    reads, hits, evictions = (sum(int(line[column]) for line in lines) for column in range(3))
+    assert reads > 400
+    assert hits > reads * 0.2
+    assert evictions > 20
+    with open_store(config(tmp_path, **more)) as store:
+        cache = store.stats().tiers[0]
+        assert cache.policy == "heat"
+        assert cache.used == sum(on_medium(tmp_path / "ssd").values()) <= capacity
+        assert cache.used > capacity * 0.7
+        counted = sum(store.explain(root.cid).accesses for root in store.roots())
+        assert counted == reads, "no access of any process is lost"
+    with sqlite3.connect(tmp_path / "catalog" / "volatile.db") as database:
+        assert database.execute("SELECT count(*) FROM learned WHERE policy = 'heat'").fetchall() == [(1,)]
+        ((ghosts, noted),) = database.execute(
+            "SELECT (SELECT count(*) FROM ghosts), (SELECT sum(gone) FROM caches)"
+        ).fetchall()
+        assert 0 < ghosts == noted
+    database.close()

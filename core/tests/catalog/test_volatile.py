@@ -10,7 +10,7 @@ import sys
 import apsw
 import pytest
 
-from ziggurat.catalog import CacheRow, Catalog, CopyRow, Usage
+from ziggurat.catalog import Access, CacheRow, Catalog, CopyRow, Usage
 from ziggurat.catalog.accesses import Accesses
 from ziggurat.catalog.process import boot_id, is_alive, process_identity
 from ziggurat.catalog.residency import Residency
@@ -61,7 +61,7 @@ def test_the_note_stands_while_in_use_and_goes_with_the_last_user(tmp_path):
     second.close()
     assert note(tmp_path) == ""
     with Catalog.open(tmp_path) as again:
-        assert again.accesses.of("key") == (1, 5.0)
+        assert again.accesses.of("key") == Access(1, 5.0, 5.0)
 
 
 def test_after_a_power_cut_caches_are_unknown_until_listed_anew(tmp_path):
@@ -331,8 +331,8 @@ def test_accesses_add_up(catalog):
     catalog.accesses.count({"a": (2, 10.0), "b": (1, 20.0)})
     catalog.accesses.count({"a": (3, 5.0)})
     catalog.accesses.count({})
-    assert catalog.accesses.of("a") == (5, 10.0)
-    assert catalog.accesses.of("b") == (1, 20.0)
+    assert catalog.accesses.of("a") == Access(5, 10.0, 5.0)
+    assert catalog.accesses.of("b") == Access(1, 20.0, 20.0)
     assert catalog.accesses.of("c") is None
 
 

@@ -282,8 +282,8 @@ def test_mappings_have_paths_without_lines(home: Path, registry: Registry) -> No
     with pytest.raises(ConfigError) as caught:
         load(wrong, registry=registry, environ={})
     assert caught.value.problems == (
-        "tier[0].3: unknown key; known here: name, backend, role, capacity, probe, publish, trusted, enabled, "
-        "options, retry, limit, timeout, breaker",
+        "tier[0].3: unknown key; known here: name, backend, role, capacity, policy, probe, publish, trusted, "
+        "enabled, options, retry, limit, timeout, breaker, cost",
         "tier[0].retry.attempts: expected an integer, got a NoneType",
     )
 

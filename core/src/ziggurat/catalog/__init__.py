@@ -2,7 +2,9 @@
 
 from ziggurat.catalog.accesses import Accesses
 from ziggurat.catalog.catalog import Catalog
+from ziggurat.catalog.learned import Learned
 from ziggurat.catalog.records import (
+    Access,
     Admission,
     CacheRow,
     CopyRow,
@@ -17,6 +19,7 @@ from ziggurat.catalog.reservations import Reservations
 from ziggurat.catalog.residency import Choose, Residency
 
 __all__ = [
+    "Access",
     "Accesses",
     "Admission",
     "CacheRow",
@@ -25,6 +28,7 @@ __all__ = [
     "CopyRow",
     "Counts",
     "Freed",
+    "Learned",
     "MediumRow",
     "Reservation",
     "Reservations",

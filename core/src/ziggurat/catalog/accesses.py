@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ziggurat.catalog.records import Access
 from ziggurat.catalog.sql import Connection
 from ziggurat.catalog.volatile import Volatile
 
@@ -35,8 +36,10 @@ class Accesses:
 
         def work(connection: Connection) -> None:
             connection.executemany(
-                "INSERT INTO accesses (key, count, last) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE "
-                "SET count = count + excluded.count, last = max(last, excluded.last)",
+                "INSERT INTO accesses (key, count, last, first) VALUES (?1, ?2, ?3, ?3) "
+                "ON CONFLICT (key) DO UPDATE "
+                "SET count = count + excluded.count, last = max(last, excluded.last), "
+                "first = min(first, excluded.first)",
                 [(key, count, last) for key, (count, last) in batch.items()],
             )
             self._since += len(batch)
@@ -56,12 +59,10 @@ class Accesses:
                 (known - self._limit + (self._slack if self._limit > self._slack else 0),),
             )
 
-    def of(self, key: str) -> tuple[int, float] | None:
-        """Tell how often a key was asked for, as far as is remembered.
-
-        Returns:
-            The number of accesses and the time of the last one, or None.
-        """
+    def of(self, key: str) -> Access | None:
+        """Tell how often a key was asked for, as far as is remembered."""
         with self._volatile.guard:
-            rows = self._volatile.execute("SELECT count, last FROM accesses WHERE key = ?", (key,)).fetchall()
-        return (rows[0][0], rows[0][1]) if rows else None
+            rows = self._volatile.execute(
+                "SELECT count, last, first FROM accesses WHERE key = ?", (key,)
+            ).fetchall()
+        return Access(*rows[0]) if rows else None

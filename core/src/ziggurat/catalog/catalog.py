@@ -13,6 +13,7 @@ from ziggurat.backend import Info
 from ziggurat.catalog import graph, rows
 from ziggurat.catalog.accesses import Accesses
 from ziggurat.catalog.guard import Guard
+from ziggurat.catalog.learned import Learned
 from ziggurat.catalog.migrate import migrate
 from ziggurat.catalog.place import refuse_network
 from ziggurat.catalog.presence import Presence
@@ -42,6 +43,7 @@ class Catalog:
         cache: Residency of persistent caches.
         reservations: Room for puts under way.
         accesses: How often blobs were asked for.
+        learned: What the policies of its caches have learned.
     """
 
     def __init__(self, path: Path, presence: Presence) -> None:
@@ -64,6 +66,7 @@ class Catalog:
         self.cache = Residency(self._volatile)
         self.reservations = Reservations(self._volatile, lambda medium: self.usage(medium).used)
         self.accesses = Accesses(self._volatile)
+        self.learned = Learned(self._volatile)
 
     @classmethod
     def open(cls, path: Path) -> Catalog:

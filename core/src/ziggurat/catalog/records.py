@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from collections.abc import Mapping
+
+from attrs import Factory, frozen
 
 from ziggurat.content.parcel import BlobType
 
 __all__ = [
+    "Access",
     "Admission",
     "CacheRow",
     "CopyRow",
@@ -132,13 +135,28 @@ class CacheRow:
         key: The block's key.
         size: Bytes.
         last: Last access.
-        count: Accesses, the admission being the first.
+        count: Accesses known, also from before it was evicted and came back.
+        first: First access known.
+        gap: What its policy's `Observer.seen` returned last.
+        since: When it was admitted.
     """
 
     key: str
     size: int
     last: float
     count: int
+    first: float = 0.0
+    gap: float = 0.0
+    since: float = 0.0
+
+
+@frozen
+class Access:
+    """How often and when a blob was asked for: accesses, the last one and the first one known."""
+
+    count: int
+    last: float
+    first: float
 
 
 @frozen
@@ -150,9 +168,11 @@ class Admission:
         capacity: Bytes that it may hold.
         wanted: Key and size of the blocks that may be admitted.
         victims: Keys whose bytes must go first; no other process touches them meanwhile.
+        ages: Of those that the policy chose, for room: seconds since their admission.
     """
 
     medium: str
     capacity: int
     wanted: tuple[tuple[str, int], ...]
     victims: tuple[str, ...]
+    ages: Mapping[str, float] = Factory(dict)

@@ -17,22 +17,31 @@ that count and belong to nobody; the next admission takes them as its first vict
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
+from ziggurat.catalog import ghosts
+from ziggurat.catalog.choosing import (
+    Choose,
+    accept,
+    accessed,
+    admitted,
+    cache_of,
+    fresh,
+    mark,
+    pick,
+    rows_of,
+    sampler,
+)
 from ziggurat.catalog.records import Admission, CacheRow, Usage
 from ziggurat.catalog.schema import SLOT_BITS
 from ziggurat.catalog.slots import add, close, delete
 from ziggurat.catalog.sql import Connection, listed
 from ziggurat.catalog.volatile import Volatile
+from ziggurat.policy import Observer
 
 __all__ = ["Choose", "Residency"]
 
-Choose = Callable[[Sequence[CacheRow], float], Sequence[CacheRow]]
-"""Orders sampled rows at a time, first to go first: a `Ranker.rank`."""
-
-_SAMPLE = 32
-_TAKE = 4
-_FRESH = 60.0
+_NEIGHBOURS = 200
 
 
 class Residency:
@@ -102,18 +111,24 @@ class Residency:
         sizes = dict(found)
 
         def work(connection: Connection) -> bool:
-            if _cache(connection, medium) is not None:
+            if cache_of(connection, medium) is not None:
                 return False
             ((cache,),) = connection.execute(
                 "INSERT INTO caches (medium, used, entries) VALUES (?, 0, 0) RETURNING id", (medium,)
             ).fetchall()
-            add(connection, cache, sizes.items(), now, None, [])
+            add(connection, cache, [fresh(key, size, now) for key, size in sizes.items()], None, [])
             return True
 
         return self._volatile.write(work)
 
     def begin_admit(
-        self, medium: str, wanted: Sequence[tuple[str, int]], capacity: int, choose: Choose, now: float
+        self,
+        medium: str,
+        wanted: Sequence[tuple[str, int]],
+        capacity: int,
+        choose: Choose,
+        now: float,
+        observer: Observer | None = None,
     ) -> Admission:
         """Choose who must go so that new blocks fit.
 
@@ -125,6 +140,7 @@ class Residency:
             capacity: Bytes that the cache may hold.
             choose: Orders samples, first to go first.
             now: Seconds since the epoch.
+            observer: Learns from what is looked at.
 
         Returns:
             The victims, and those of `wanted` that make sense. The caller evicts the victims' bytes and calls
@@ -137,7 +153,7 @@ class Residency:
         owner = self._volatile.owner()
 
         def work(connection: Connection) -> Admission:
-            cache = _cache(connection, medium)
+            cache = cache_of(connection, medium)
             if cache is None:
                 return Admission(medium, capacity, (), ())
             number, used, entries = cache
@@ -146,19 +162,22 @@ class Residency:
                     "SELECT key, size FROM residency WHERE owner = 0 AND cache = ?", (number,)
                 ).fetchall()
             )
-            accepted, renewed = _accept(connection, number, wanted, capacity, set(victims), now)
+            accepted, renewed = accept(connection, number, wanted, capacity, set(victims), now)
             victims |= renewed
+            picked: dict[str, CacheRow] = {}
             short = used - sum(victims.values()) + sum(accepted.values()) - capacity
             if short > 0:
-                sample = _sampler(connection, number, entries, self._random)
-                victims |= _pick(sample, victims, short, choose, now)
-            _mark(connection, number, victims, owner)
-            return Admission(medium, capacity, tuple(accepted.items()), tuple(victims))
+                sample = sampler(connection, number, entries, self._random, observer, now)
+                picked = pick(sample, victims, short, choose, now)
+                victims |= {key: row.size for key, row in picked.items()}
+            mark(connection, number, victims, owner)
+            ages = {key: max(0.0, now - row.since) for key, row in picked.items()}
+            return Admission(medium, capacity, tuple(accepted.items()), tuple(victims), ages)
 
         return self._volatile.write(work)
 
     def finish_admit(
-        self, admission: Admission, evicted: Iterable[str], now: float
+        self, admission: Admission, evicted: Iterable[str], now: float, observer: Observer | None = None
     ) -> tuple[tuple[str, int], ...]:
         """Account what went, and grant what fits now.
 
@@ -166,6 +185,7 @@ class Residency:
             admission: What `begin_admit` returned.
             evicted: The victims whose bytes are gone for certain; the others count on, for a later try.
             now: Seconds since the epoch.
+            observer: Learns from what comes back; with one, history is kept.
 
         Returns:
             Key and size of the blocks whose bytes may be put; each must be settled.
@@ -182,7 +202,7 @@ class Residency:
         owner = self._volatile.owner()
 
         def work(connection: Connection) -> tuple[tuple[str, int], ...]:
-            cache = _cache(connection, admission.medium)
+            cache = cache_of(connection, admission.medium)
             if cache is None:
                 return ()
             number = cache[0]
@@ -191,15 +211,17 @@ class Residency:
                 "AND key IN (SELECT value FROM json_each(?))",
                 (number, owner, listed(left)),
             )
-            holes, freed = delete(connection, number, gone, owner, dying=True)
-            room = admission.capacity - cache[1] + freed
-            taken = _rows(connection, number, [key for key, _ in admission.wanted])
+            holes, rows = delete(connection, number, gone, owner, dying=True)
+            if observer is not None:
+                ghosts.bury(connection, number, rows)
+            room = admission.capacity - cache[1] + sum(row.size for row in rows)
+            taken = rows_of(connection, number, [key for key, _ in admission.wanted])
             granted: list[tuple[str, int]] = []
             for key, size in admission.wanted:
                 if size <= room and key not in taken:
                     granted.append((key, size))
                     room -= size
-            add(connection, number, granted, now, owner, holes)
+            add(connection, number, admitted(connection, number, granted, now, observer), owner, holes)
             close(connection, number, holes)
             return tuple(granted)
 
@@ -220,7 +242,7 @@ class Residency:
         owner = self._volatile.owner()
 
         def work(connection: Connection) -> None:
-            cache = _cache(connection, medium)
+            cache = cache_of(connection, medium)
             if cache is None:
                 return
             connection.execute(
@@ -252,11 +274,11 @@ class Residency:
         owner = self._volatile.owner()
 
         def work(connection: Connection) -> list[str]:
-            cache = _cache(connection, medium)
+            cache = cache_of(connection, medium)
             if cache is None:
                 return []
-            mine = [key for key, row in _rows(connection, cache[0], keys).items() if row[2] is None]
-            _mark(connection, cache[0], mine, owner)
+            mine = [key for key, row in rows_of(connection, cache[0], keys).items() if row[2] is None]
+            mark(connection, cache[0], mine, owner)
             return mine
 
         return self._volatile.write(work) if keys else []
@@ -278,12 +300,12 @@ class Residency:
         owner = self._volatile.owner()
 
         def work(connection: Connection) -> int:
-            cache = _cache(connection, medium)
+            cache = cache_of(connection, medium)
             if cache is None:
                 return 0
-            holes, freed = delete(connection, cache[0], keys, owner, dying=True)
+            holes, rows = delete(connection, cache[0], keys, owner, dying=True)
             close(connection, cache[0], holes)
-            return freed
+            return sum(row.size for row in rows)
 
         return self._volatile.write(work) if keys else 0
 
@@ -298,114 +320,62 @@ class Residency:
         Raises:
             StoreError: The catalog cannot be used.
         """
-        keys = list(keys)
+        self.seen(medium, [(key, now) for key in keys])
+
+    def seen(
+        self, medium: str, accesses: Sequence[tuple[str, float]], observer: Observer | None = None
+    ) -> None:
+        """Count accesses to resident keys.
+
+        Args:
+            medium: Identity of the cache's medium.
+            accesses: Key and time (seconds since the epoch) of each, in their order; keys that are not
+                there are ignored.
+            observer: Learns from each.
+
+        Raises:
+            StoreError: The catalog cannot be used.
+        """
 
         def work(connection: Connection) -> None:
-            cache = _cache(connection, medium)
-            if cache is not None:
-                connection.executemany(
-                    "UPDATE residency SET last = max(last, ?), count = count + 1 WHERE cache = ? AND key = ?",
-                    [(now, cache[0], key) for key in keys],
-                )
+            cache = cache_of(connection, medium)
+            if cache is None:
+                return
+            found = connection.execute(
+                "SELECT key, size, last, count, first, gap FROM residency "
+                "WHERE cache = ? AND key IN (SELECT value FROM json_each(?))",
+                (cache[0], listed({key for key, _ in accesses})),
+            ).fetchall()
+            rows = {row[0]: CacheRow(*row) for row in found}
+            for key, now in accesses:
+                if (row := rows.get(key)) is not None:
+                    rows[key] = accessed(row, now, observer)
+            connection.executemany(
+                "UPDATE residency SET last = ?, count = ?, gap = ? WHERE cache = ? AND key = ?",
+                [(row.last, row.count, row.gap, cache[0], row.key) for row in rows.values()],
+            )
 
-        if keys:
+        if accesses:
             self._volatile.write(work)
 
-
-def _cache(connection: Connection, medium: str) -> tuple[int, int, int] | None:
-    rows = connection.execute("SELECT id, used, entries FROM caches WHERE medium = ?", (medium,)).fetchall()
-    return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
-
-
-def _rows(
-    connection: Connection, cache: int, keys: Iterable[str]
-) -> dict[str, tuple[int, float, int | None]]:
-    """Size, last access and owner of the keys that have a row."""
-    found = connection.execute(
-        "SELECT key, size, last, owner FROM residency "
-        "WHERE cache = ? AND key IN (SELECT value FROM json_each(?))",
-        (cache, listed(keys)),
-    ).fetchall()
-    return {key: (size, last, owner) for key, size, last, owner in found}
-
-
-def _accept(
-    connection: Connection,
-    cache: int,
-    wanted: Sequence[tuple[str, int]],
-    capacity: int,
-    orphans: set[str],
-    now: float,
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Which of `wanted` to admit, and which of their old rows must go first."""
-    rows = _rows(connection, cache, [key for key, _ in wanted])
-    accepted: dict[str, int] = {}
-    renewed: dict[str, int] = {}
-    room = capacity
-    for key, size in wanted:
-        if size > room or key in accepted:
-            continue
-        row = rows.get(key)
-        if row is not None and key not in orphans:
-            # Another process fills or evicts it, or has just done so: leave it. An old row is one
-            # whose bytes the reader did not find: the medium lost them, so they are put anew.
-            if row[2] is not None or now - row[1] < _FRESH:
-                continue
-            renewed[key] = row[0]
-        accepted[key] = size
-        room -= size
-    return accepted, renewed
-
-
-def _sampler(
-    connection: Connection, cache: int, entries: int, rng: random.Random
-) -> Callable[[], tuple[list[CacheRow], bool]]:
-    """Give random resident rows, and whether these are all there are."""
-    base = cache << SLOT_BITS
-
-    def sample() -> tuple[list[CacheRow], bool]:
-        everything = entries <= 2 * _SAMPLE
-        slots = range(1, entries + 1) if everything else rng.sample(range(1, entries + 1), _SAMPLE)
-        rows = connection.execute(
-            "SELECT key, size, last, count FROM residency "
-            "WHERE owner IS NULL AND id IN (SELECT value FROM json_each(?))",
-            (listed(base | slot for slot in slots),),
-        ).fetchall()
-        return [CacheRow(*row) for row in rows], everything
-
-    return sample
-
-
-def _pick(
-    sample: Callable[[], tuple[list[CacheRow], bool]],
-    spared: dict[str, int],
-    short: int,
-    choose: Choose,
-    now: float,
-) -> dict[str, int]:
-    """Take the first of each ranked sample until enough bytes go, or nothing is left to take."""
-    picked: dict[str, int] = {}
-    idle = 0  # rounds without a victim: most rows are under way, or the policy spares them
-    while short > 0 and idle < _SAMPLE:
-        rows, everything = sample()
-        free = {row.key: row for row in rows if row.key not in spared and row.key not in picked}
-        ranked = choose(list(free.values()), now) if free else ()
-        before = len(picked)
-        for row in ranked if everything else ranked[:_TAKE]:
-            if short <= 0:
-                break
-            if (own := free.pop(row.key, None)) is not None:  # what it invents is nobody's to take
-                picked[own.key] = own.size
-                short -= own.size
-        idle = idle + 1 if len(picked) == before else 0
-        if everything:
-            break
-    return picked
-
-
-def _mark(connection: Connection, cache: int, keys: Iterable[str], owner: int) -> None:
-    connection.execute(
-        "UPDATE residency SET owner = ?, dying = 1 "
-        "WHERE cache = ? AND key IN (SELECT value FROM json_each(?))",
-        (owner, cache, listed(keys)),
-    )
+    def sample(self, medium: str, keys: Iterable[str]) -> tuple[list[CacheRow], list[CacheRow]]:
+        """Give the resident rows of keys, and a random sample of all resident rows."""
+        with self._volatile.guard:
+            execute = self._volatile.execute
+            found = execute("SELECT id, entries FROM caches WHERE medium = ?", (medium,)).fetchall()
+            if not found:
+                return [], []
+            ((cache, entries),) = found
+            drawn = self._random.sample(range(1, entries + 1), min(entries, _NEIGHBOURS))
+            columns = "key, size, last, count, first, gap, since"
+            named = execute(
+                f"SELECT {columns} FROM residency WHERE cache = ? AND owner IS NULL "  # noqa: S608 - fixed columns
+                "AND key IN (SELECT value FROM json_each(?))",
+                (cache, listed(keys)),
+            ).fetchall()
+            others = execute(
+                f"SELECT {columns} FROM residency WHERE owner IS NULL "  # noqa: S608 - fixed columns
+                "AND id IN (SELECT value FROM json_each(?))",
+                (listed((cache << SLOT_BITS) | slot for slot in drawn),),
+            ).fetchall()
+        return [CacheRow(*row) for row in named], [CacheRow(*row) for row in others]

@@ -74,7 +74,7 @@ MIGRATIONS: tuple[str, ...] = (_FIRST,)
 SLOT_BITS = 40
 """Bits of the slot in an id of `residency`; above them stands the cache."""
 
-VOLATILE_VERSION = 2
+VOLATILE_VERSION = 3
 """Another version of the volatile part is discarded: nothing in it is worth a migration."""
 
 VOLATILE = """
@@ -92,7 +92,9 @@ CREATE TABLE caches (
   id INTEGER PRIMARY KEY,
   medium TEXT NOT NULL UNIQUE,
   used INTEGER NOT NULL,            -- bytes of all its rows in `residency`, whatever their state
-  entries INTEGER NOT NULL
+  entries INTEGER NOT NULL,
+  gone INTEGER NOT NULL DEFAULT 0,  -- its rows in `ghosts`
+  buried INTEGER NOT NULL DEFAULT 0 -- rows that were ever put into `ghosts`: the last slot there
 ) STRICT;
 
 -- The rows of a cache have the slots 1..entries, without a hole, so that a random slot is a random row.
@@ -103,13 +105,34 @@ CREATE TABLE residency (
   size INTEGER NOT NULL,
   last REAL NOT NULL,
   count INTEGER NOT NULL,
+  first REAL NOT NULL,              -- first access known
+  gap REAL NOT NULL,                -- the policy's own memory
+  since REAL NOT NULL,              -- when it was admitted
   owner INTEGER,                    -- NULL: resident; else who fills or evicts it, 0 for nobody
   dying INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX residency_key ON residency (cache, key);
 CREATE INDEX residency_owner ON residency (owner) WHERE owner IS NOT NULL;
 
+-- What is remembered of evicted blocks, in the order of their eviction.
+CREATE TABLE ghosts (
+  id INTEGER PRIMARY KEY,           -- cache << 40 | slot
+  cache INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  last REAL NOT NULL,
+  count INTEGER NOT NULL,
+  first REAL NOT NULL,
+  gap REAL NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX ghosts_key ON ghosts (cache, key);
+
+-- What a policy has learned: one row for each cache.
+CREATE TABLE learned (
+  cache TEXT NOT NULL, policy TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (cache, policy)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE accesses (
-  key TEXT PRIMARY KEY, count INTEGER NOT NULL, last REAL NOT NULL
+  key TEXT PRIMARY KEY, count INTEGER NOT NULL, last REAL NOT NULL, first REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 """

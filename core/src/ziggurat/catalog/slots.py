@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ziggurat.catalog.records import CacheRow
 from ziggurat.catalog.schema import SLOT_BITS
 from ziggurat.catalog.sql import Connection, listed
 
@@ -18,7 +19,7 @@ Holes = list[int]
 
 def delete(
     connection: Connection, cache: int, keys: Iterable[str], owner: int, *, dying: bool
-) -> tuple[Holes, int]:
+) -> tuple[Holes, list[CacheRow]]:
     """Delete an owner's rows of one state; the holes are then filled by `add` or closed by `close`.
 
     Args:
@@ -29,23 +30,23 @@ def delete(
         dying: True for rows being evicted, False for rows being filled.
 
     Returns:
-        The holes, and the bytes that no longer count.
+        The holes, and the rows as they were, whose bytes no longer count.
     """
     gone = connection.execute(
         "DELETE FROM residency WHERE cache = ? AND owner = ? AND dying = ? "
-        "AND key IN (SELECT value FROM json_each(?)) RETURNING id, size",
+        "AND key IN (SELECT value FROM json_each(?)) "
+        "RETURNING id, key, size, last, count, first, gap, since",
         (cache, owner, dying, listed(keys)),
     ).fetchall()
-    freed: int = sum(size for _, size in gone)
-    _count(connection, cache, -freed, 0)
-    return sorted((row for row, _ in gone), reverse=True), freed
+    rows = [CacheRow(*row[1:]) for row in gone]
+    _count(connection, cache, -sum(row.size for row in rows), 0)
+    return sorted((row[0] for row in gone), reverse=True), rows
 
 
 def add(
     connection: Connection,
     cache: int,
-    rows: Iterable[tuple[str, int]],
-    now: float,
+    rows: Iterable[CacheRow],
     owner: int | None,
     holes: Holes,
 ) -> None:
@@ -54,8 +55,7 @@ def add(
     Args:
         connection: In a transaction.
         cache: Number of the cache.
-        rows: Key and size in bytes of each, none of which has a row.
-        now: Seconds since the epoch.
+        rows: What they are to be; none of their keys has a row.
         owner: Who fills them, None if they are resident.
         holes: What `delete` left; those that are used are taken from it.
     """
@@ -63,15 +63,19 @@ def add(
     last = (cache << SLOT_BITS) + entries
     made = []
     added = 0
-    for key, size in rows:
+    for row in rows:
         if holes:
             place = holes.pop()
         else:
             added += 1
             place = last + added
-        made.append((place, cache, key, size, now, owner))
+        made.append(
+            (place, cache, row.key, row.size, row.last, row.count, row.first, row.gap, row.since, owner)
+        )
     connection.executemany(
-        "INSERT INTO residency (id, cache, key, size, last, count, owner) VALUES (?, ?, ?, ?, ?, 1, ?)", made
+        "INSERT INTO residency (id, cache, key, size, last, count, first, gap, since, owner) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        made,
     )
     _count(connection, cache, sum(row[3] for row in made), added)
 

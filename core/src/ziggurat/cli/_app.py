@@ -37,6 +37,8 @@ COMMANDS = {
     "has": Lazy(_LOOK, "ziggurat.cli.look", "Say whether a store or a source holds a blob."),
     "explain": Lazy(_LOOK, "ziggurat.cli.look", "Say where a blob is and which tier would answer."),
     "stats": Lazy(_LOOK, "ziggurat.cli.look", "Say what the tiers hold and what is kept."),
+    "simulate": Lazy(_LOOK, "ziggurat.cli.foresee", "Replay a trace against a policy, or against the stack."),
+    "advise": Lazy(_LOOK, "ziggurat.cli.foresee", "Say what other policies and sizes would change."),
     "verify": Lazy(_LOOK, "ziggurat.cli.verify", "Read copies and prove every byte."),
     "config": Lazy(_SETUP, "ziggurat.cli.config", "Check, show, describe or start the configuration."),
     "backends": Lazy(_SETUP, "ziggurat.cli.backends", "List the installed backends, importing none."),

@@ -31,10 +31,13 @@ class Bar:
         label: What is going on, such as "put docs".
         total: Bytes in all, None when unknown.
         watch: Whether to show anything; the default is whether stderr is a terminal.
+        counted: What is counted if not bytes, such as "requests".
     """
 
-    def __init__(self, label: str, total: int | None = None, *, watch: bool | None = None) -> None:
-        self._label, self._total = label, total
+    def __init__(
+        self, label: str, total: int | None = None, *, watch: bool | None = None, counted: str = ""
+    ) -> None:
+        self._label, self._total, self._counted = label, total, counted
         self._watch = sys.stderr.isatty() if watch is None else watch
         self._since = time.monotonic()
         self._done = 0
@@ -83,18 +86,22 @@ class Bar:
         from rich.progress import (
             BarColumn,
             DownloadColumn,
+            MofNCompleteColumn,
             Progress,
+            ProgressColumn,
             TextColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
 
+        amount: tuple[ProgressColumn, ...] = (DownloadColumn(), TransferSpeedColumn())
+        if self._counted:
+            amount = (MofNCompleteColumn(), TextColumn(self._counted))
         # Records go to stdout themselves: rich must not redirect them into the bar's stream.
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            *amount,
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,

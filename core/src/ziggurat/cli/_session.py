@@ -153,18 +153,19 @@ class Session:
             self.fail(error, path=path)
 
     @contextmanager
-    def progress(self, label: str, total: int | None = None) -> Iterator[Bar]:
+    def progress(self, label: str, total: int | None = None, counted: str = "") -> Iterator[Bar]:
         """Show a bar with rate and time left while long work runs and a person watches stderr.
 
         Args:
             label: What is going on.
             total: Bytes in all, None when unknown.
+            counted: What is counted if not bytes.
 
         Yields:
             A callback that takes the number of bytes done since its last call.
         """
         before = self._bar
-        with Bar(_output.printable(label), total) as bar:
+        with Bar(_output.printable(label), total, counted=counted) as bar:
             self._bar = bar
             try:
                 yield bar

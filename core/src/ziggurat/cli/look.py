@@ -13,7 +13,7 @@ from ziggurat.cli._exit import Exit
 from ziggurat.cli._group import command
 from ziggurat.cli._output import plural, printable, size_text, table
 from ziggurat.cli._session import Session, pass_session
-from ziggurat.engine.records import Candidate, Entry
+from ziggurat.engine.records import Candidate, Entry, Expectation, Explanation
 
 __all__ = ["explain_command", "has_command", "ls_command", "stat_command", "stats_command"]
 
@@ -171,6 +171,8 @@ def has_command(session: Session, refs: tuple[str, ...]) -> None:
 @pass_session
 def explain_command(session: Session, refs: tuple[str, ...]) -> None:
     """Say where the copies and cached blocks of a blob are, and which tier would answer a read."""
+    import attrs
+
     for ref in refs:
         with session.attempt(ref):
             found = session.store.explain(ref)
@@ -179,7 +181,9 @@ def explain_command(session: Session, refs: tuple[str, ...]) -> None:
             rows = [_tier_row(tier, found.blocks) for tier in found.tiers]
             end = f"a read is answered by {found.answers}" if found.answers else "no tier would answer a read"
             session.record(
-                "\n".join([head, *(f"  {line}" for line in table(rows)), f"  {printable(end)}"]),
+                "\n".join(
+                    [head, *(f"  {line}" for line in table(rows)), f"  {printable(end)}", *_outlook(found)]
+                ),
                 cid=str(found.cid),
                 ref=ref,
                 type=found.type,
@@ -187,6 +191,8 @@ def explain_command(session: Session, refs: tuple[str, ...]) -> None:
                 blocks=found.blocks,
                 answers=found.answers,
                 accesses=found.accesses,
+                heat=found.heat and attrs.asdict(found.heat),
+                expected=[attrs.asdict(each) for each in found.expected],
                 tiers=[
                     {
                         "tier": tier.tier,
@@ -199,6 +205,38 @@ def explain_command(session: Session, refs: tuple[str, ...]) -> None:
                     for tier in found.tiers
                 ],
             )
+
+
+def _outlook(found: Explanation) -> list[str]:
+    """The heat score term by term, and what each cache's policy expects of the blob's blocks."""
+    lines = []
+    if (heat := found.heat) is not None:
+        lines += [
+            f"  asked for {plural(found.accesses, 'time')}, heat score {heat.score:.3f} =",
+            f"    (frequency_factor {heat.frequency_factor:.3f} * weight {heat.frequency_weight:g}"
+            f" + recency {heat.recency:.3f} * weight {heat.recency_weight:g})"
+            f" * boost_factor {heat.boost_factor:g}"
+            f" * (1 + log(1 + age {heat.age:.0f} s / 86400)) {heat.age_factor:.3f}",
+        ]
+    for tier in dict.fromkeys(each.tier for each in found.expected):
+        mine = [each for each in found.expected if each.tier == tier]
+        lines += [f"  {printable(line)}" for line in _expected(mine)]
+    return lines
+
+
+def _expected(blocks: list[Expectation]) -> list[str]:
+    first = blocks[0]
+    valued = [each for each in blocks if each.value is not None]
+    if not valued:
+        return [f"{first.tier} ({first.policy}) holds {plural(len(blocks), 'block')}, and compares no values"]
+    coldest = min(valued, key=lambda each: each.value or 0.0)
+    text = f"{first.tier} ({first.policy}) values its coldest block {coldest.value:.3g}"
+    if coldest.next_use is not None:
+        unit = "s" if coldest.unit == "seconds" else coldest.unit
+        text += f", next use expected in {coldest.next_use:,.0f} {unit}"
+    if coldest.rank is not None:
+        text += f"; of {plural(coldest.neighbours, 'neighbour')} {coldest.rank} would go before it"
+    return [text]
 
 
 def _tier_row(tier: Candidate, of: int | None) -> tuple[str, str, str, str]:
@@ -219,23 +257,30 @@ def stats_command(session: Session) -> None:
     program that keeps its store open reads its own from Store.stats().
     """
     found = session.store.stats()
-    head = ("tier", "role", "backend", "used", "capacity", "entries", "hits", "misses", "errors", "state")
+    head = (
+        *("tier", "role", "backend", "policy", "used", "capacity", "entries"),
+        *("hits", "misses", "read", "evicted", "mean age", "errors", "state"),
+    )
     rows = [
         (
             tier.tier,
             tier.role,
             tier.backend,
+            tier.policy or "-",
             size_text(tier.used),
             size_text(tier.capacity),
             "-" if tier.entries is None else str(tier.entries),
             str(tier.hits),
             str(tier.misses),
+            size_text(tier.bytes_read),
+            str(tier.evictions),
+            "-" if tier.evicted_age is None else f"{tier.evicted_age:,.0f} s",
             str(tier.errors),
             tier.state,
         )
         for tier in found.tiers
     ]
-    lines = table([head, *rows], right=range(3, 9))
+    lines = table([head, *rows], right=range(4, 13))
     session.record(
         "\n".join([*lines, f"{plural(found.roots, 'root')}, {plural(found.pins, 'pin')}"]),
         roots=found.roots,

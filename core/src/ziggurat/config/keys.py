@@ -16,6 +16,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 _TABLE = Shape("table")
 _COUNT = Shape("integer", minimum=1)
 _FLAG = Shape("flag")
+_PRICE = Shape("number", minimum=0)
 
 TOP: tuple[Field, ...] = (
     Field("store", _TABLE, "What belongs to the store as a whole."),
@@ -41,6 +42,12 @@ STORE: tuple[Field, ...] = (
         "The CID profile (IPIP-0499) that puts use.",
         "unixfs-v1-2025",
     ),
+    Field(
+        "access_log",
+        _FLAG,
+        "Record time, key, size and operation of every read, for `ziggurat advise`; bounded and rotated.",
+        "false",
+    ),
 )
 
 TIER: tuple[Field, ...] = (
@@ -58,6 +65,12 @@ TIER: tuple[Field, ...] = (
         'Bytes of payload, such as "100 MB" or "1 GiB".',
         "of a cache what its backend names, of a store no limit",
     ),
+    Field(
+        "policy",
+        Shape("policy"),
+        "What a cache keeps: the name of a policy, or a table with its name and its parameters.",
+        "of a volatile cache arc, of a persistent one heat",
+    ),
     Field("probe", _FLAG, "May be asked for blobs that the catalog does not list there.", "true"),
     Field("publish", _FLAG, "A public backend may receive content, which cannot be taken back.", "false"),
     Field("trusted", _FLAG, "Its bytes need no proof.", "false"),
@@ -67,6 +80,7 @@ TIER: tuple[Field, ...] = (
     Field("limit", _TABLE, "How much the tier is asked at once."),
     Field("timeout", _TABLE, "How long a call may wait."),
     Field("breaker", _TABLE, "When a failing tier is left alone for a while."),
+    Field("cost", _TABLE, "What a read costs, for `ziggurat simulate` and `ziggurat advise`."),
 )
 
 GROUPS: Mapping[str, tuple[Field, ...]] = {
@@ -95,5 +109,11 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
             "Failures in a row after which the tier is left alone for a while, 0 for never.",
             "5; 0 on a local tier",
         ),
+    ),
+    "cost": (
+        Field("latency", Shape("seconds"), "Time of one read.", "not counted"),
+        Field("per_request", _PRICE, "Price of one read.", "0"),
+        Field("per_gb_out", _PRICE, "Price of 10⁹ bytes read.", "0"),
+        Field("per_gb_month", _PRICE, "Price of keeping 10⁹ bytes for 30 days.", "0"),
     ),
 }

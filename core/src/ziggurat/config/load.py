@@ -16,7 +16,7 @@ from ziggurat.config.model import StackConfig, TierConfig
 from ziggurat.config.reader import MISSING, Reader
 from ziggurat.config.report import Report
 from ziggurat.config.tier import TierReader
-from ziggurat.plugin.registry import Registry
+from ziggurat.plugin.registry import POLICIES, Registry
 
 __all__ = ["Loaded", "load", "load_document", "open_document"]
 
@@ -44,6 +44,7 @@ def load(
     source: str | os.PathLike[str] | Mapping[str, Any] | sources.Source | None = None,
     *,
     registry: Registry | None = None,
+    policies: Registry | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> StackConfig:
     """Load and check a configuration.
@@ -54,6 +55,7 @@ def load(
     Args:
         source: A path, the tables themselves, what `find` found, or None to follow the search order.
         registry: The installed backends, by default those that entry points announce.
+        policies: The installed policies, by default those that entry points announce.
         environ: The environment for references and ``ZIGGURAT_*``, by default the process's.
 
     Returns:
@@ -65,7 +67,7 @@ def load(
         PluginError: An installed plugin cannot be used, and nothing else is wrong.
     """
     environ = os.environ if environ is None else environ
-    return load_document(open_document(source, environ), registry, environ).stack
+    return load_document(open_document(source, environ), registry, environ, policies).stack
 
 
 def open_document(
@@ -84,12 +86,16 @@ def open_document(
 
 
 def load_document(
-    document: sources.Document, registry: Registry | None, environ: Mapping[str, str]
+    document: sources.Document,
+    registry: Registry | None,
+    environ: Mapping[str, str],
+    policies: Registry | None = None,
 ) -> Loaded:
     """Check a document; see `load`."""
     report = Report(document.label, document.lines)
     try:
-        loaded = _Loader(document, registry or Registry(), Reader(report, environ, document.base)).run()
+        reader = Reader(report, environ, document.base)
+        loaded = _Loader(document, registry or Registry(), policies or Registry(POLICIES), reader).run()
     except RecursionError:
         report.add((), "nested too deeply to be a configuration")
         loaded = None
@@ -102,6 +108,7 @@ def load_document(
 class _Loader:
     document: sources.Document
     registry: Registry
+    policies: Registry
     reader: Reader
     tiers: list[TierConfig] = field(factory=list)
     positions: list[int] = field(factory=list)
@@ -135,6 +142,7 @@ class _Loader:
             min_copies=min_copies,
             profile=store.get("profile", _PROFILE),
             origin=file.path if file is not None and not self.packaged else None,
+            access_log=store.get("access_log", False),
         )
         return Loaded(stack, self.document, self.reader.variables, tuple(self.positions))
 
@@ -167,7 +175,7 @@ class _Loader:
             self.report.add(("tier",), "expected an array of tables; write [[tier]] above each tier")
             self.incomplete = True
             return
-        tiers = TierReader(self.reader, self.registry, packaged=self.packaged)
+        tiers = TierReader(self.reader, self.registry, self.policies, packaged=self.packaged)
         for position, table in enumerate(tables):
             before = len(self.report)
             tier = tiers.read(table, ("tier", position))

@@ -9,8 +9,9 @@ from attrs import Factory, field, fields, frozen, has
 
 from ziggurat.backend import BackendType, Role, Timeouts
 from ziggurat.plugin.registry import Provider
+from ziggurat.policy import PolicyType
 
-__all__ = ["Limit", "Provider", "Retry", "StackConfig", "TierConfig"]
+__all__ = ["Cost", "Limit", "PolicyConfig", "Provider", "Retry", "StackConfig", "TierConfig"]
 
 
 @frozen
@@ -40,6 +41,43 @@ class Limit:
 
 
 @frozen
+class PolicyConfig:
+    """What a cache keeps.
+
+    Attributes:
+        provider: Where the policy comes from.
+        type: Its description.
+        parameters: An instance of its own parameters class.
+    """
+
+    provider: Provider
+    type: PolicyType
+    parameters: Any
+
+
+@frozen
+class Cost:
+    """What reads of a tier cost, as its user states it; money in any one currency.
+
+    Attributes:
+        latency: Seconds of one read, None if not stated.
+        per_request: Price of one read.
+        per_gb_out: Price of 10^9 bytes read.
+        per_gb_month: Price of keeping 10^9 bytes for 30 days.
+    """
+
+    latency: float | None = None
+    per_request: float = 0.0
+    per_gb_out: float = 0.0
+    per_gb_month: float = 0.0
+
+    @property
+    def priced(self) -> bool:
+        """True if any price is stated."""
+        return bool(self.per_request or self.per_gb_out or self.per_gb_month)
+
+
+@frozen
 class TierConfig:
     """One tier, checked: everything needed to make it.
 
@@ -55,6 +93,8 @@ class TierConfig:
         trusted: The user's word that its bytes need no proof.
         retry, limit, timeouts: How it is called.
         breaker: Consecutive failures after which the tier is left alone for a while, 0 for never.
+        policy: What a cache keeps; None on other tiers, and for the default of one that was made by hand.
+        cost: What its user says that reads cost.
     """
 
     name: str
@@ -71,6 +111,8 @@ class TierConfig:
     limit: Limit = Limit()
     timeouts: Timeouts = Factory(Timeouts)
     breaker: int = 0
+    policy: PolicyConfig | None = None
+    cost: Cost = Cost()
 
     def redact(self, text: str) -> str:
         """Text that may quote the options, such as a foreign exception's, without their secrets."""
@@ -91,6 +133,7 @@ class StackConfig:
         min_copies: Store copies that make a put durable.
         profile: Name of the CID profile that puts use.
         origin: The file it came from, None for a mapping or the packaged default.
+        access_log: Every read is recorded in a log beside the catalog.
     """
 
     tiers: tuple[TierConfig, ...]
@@ -98,3 +141,4 @@ class StackConfig:
     min_copies: int = 1
     profile: str = "unixfs-v1-2025"
     origin: Path | None = None
+    access_log: bool = False

@@ -39,6 +39,7 @@ _KINDS = {
     "list": "an array",
     "map": "a table",
     "table": "a table",
+    "policy": "the name of a policy, or a table",
     "any": "a value",
 }
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -96,7 +97,7 @@ class Reader:
         Args:
             value: The table.
             at: Its path.
-            known: Its keys; those of kind "table" are returned as they are.
+            known: Its keys; those of kind "table" and "policy" are returned as they are.
             hint: Gives a better proposal for an unknown key, or "".
 
         Returns:
@@ -133,7 +134,7 @@ class Reader:
                 at, f"is a secret, which never stands in the file; write {_REFERENCE} and set that variable"
             )
             return MISSING
-        if shape.kind == "table":
+        if shape.kind in ("table", "policy"):
             return value
         if shape.kind == "list":
             return self._list(value, at, shape)

@@ -9,11 +9,13 @@ from typing import Any
 from ziggurat.backend import BackendType
 from ziggurat.config import keys
 from ziggurat.config.options import option_fields
+from ziggurat.config.policies import load_policy
 from ziggurat.config.roles import allowed_roles
 from ziggurat.config.shapes import Field, Shape
 from ziggurat.config.units import SIZE_UNITS, TIME_UNITS
 from ziggurat.errors import ConfigError, PluginError
-from ziggurat.plugin.registry import Provider, Registry
+from ziggurat.plugin.registry import POLICIES, Provider, Registry
+from ziggurat.policy import PolicyType
 
 __all__ = ["schema"]
 
@@ -25,7 +27,7 @@ _PATTERNS = {
 _REFERENCE = {"$ref": "#/$defs/reference"}
 
 
-def schema(registry: Registry | None = None) -> dict[str, Any]:
+def schema(registry: Registry | None = None, policies: Registry | None = None) -> dict[str, Any]:
     """Make the JSON Schema of a configuration file.
 
     Imports every installed backend for its options. One that cannot be imported is left out, and
@@ -33,6 +35,7 @@ def schema(registry: Registry | None = None) -> dict[str, Any]:
 
     Args:
         registry: The installed backends, by default those that entry points announce.
+        policies: The installed policies, by default those that entry points announce.
 
     Returns:
         A schema that refuses unknown keys at every level. What a schema cannot say (duplicate names, roles
@@ -40,7 +43,10 @@ def schema(registry: Registry | None = None) -> dict[str, Any]:
     """
     registry = registry or Registry()
     backends, notes = _backends(registry)
+    known, more = _policies(policies or Registry(POLICIES))
+    notes += more
     tier = _table(keys.TIER)
+    tier["properties"]["policy"] = _described(_policy(known), _field(keys.TIER, "policy"))
     for group, fields in keys.GROUPS.items():
         tier["properties"][group] = _described(_table(fields), _field(keys.TIER, group))
     tier["properties"]["name"] = _or_reference({"type": "string", "pattern": f"^{keys.NAME}$"})
@@ -106,6 +112,30 @@ def _backends(registry: Registry) -> tuple[dict[str, BackendType], list[str]]:
         if offers[provider.name] == 1:
             found[provider.name] = type_
     return found, notes
+
+
+def _policies(registry: Registry) -> tuple[dict[str, PolicyType], list[str]]:
+    found: dict[str, PolicyType] = {}
+    notes = []
+    for provider in registry.available():
+        try:
+            _, found[provider.name] = load_policy(provider.name, registry)
+            option_fields(found[provider.name].parameters)
+        except PluginError as error:
+            found.pop(provider.name, None)
+            notes.append(f"left out {_who(provider)}: {error}")
+    return found, notes
+
+
+def _policy(known: Mapping[str, PolicyType]) -> dict[str, Any]:
+    """A name, or a table with the parameters of the policy that it names."""
+    tables = []
+    for name, type_ in sorted(known.items()):
+        table = _table(option_fields(type_.parameters))
+        table["properties"] = {"name": {"const": name}, **table["properties"]}
+        table["required"] = ["name", *table.get("required", ())]
+        tables.append(table)
+    return {"anyOf": [{"enum": sorted(known)}, _REFERENCE, *tables]}
 
 
 def _who(provider: Provider) -> str:

@@ -14,7 +14,19 @@ from attrs import Attribute, Converter, frozen
 __all__ = ["Field", "Kind", "Shape", "shape_of"]
 
 Kind = Literal[
-    "text", "integer", "number", "flag", "size", "seconds", "path", "choice", "list", "map", "table", "any"
+    "text",
+    "integer",
+    "number",
+    "flag",
+    "size",
+    "seconds",
+    "path",
+    "choice",
+    "list",
+    "map",
+    "table",
+    "policy",
+    "any",
 ]
 
 
@@ -24,7 +36,7 @@ class Shape:
 
     Attributes:
         kind: Its kind; "size" and "seconds" take numbers and text with a unit, "map" has free keys, "table"
-            is read by other code, "any" is checked by nobody here.
+            and "policy" are read by other code, "any" is checked by nobody here.
         choices: The texts of a "choice".
         item: What a "list" or a "map" holds.
         minimum: Smallest number, or size, or duration.

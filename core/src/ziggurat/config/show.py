@@ -13,7 +13,7 @@ from attrs import frozen
 from ziggurat.config import keys
 from ziggurat.config.load import Loaded, load_document, open_document
 from ziggurat.config.locate import KeyPath, format_path, line_of
-from ziggurat.config.model import TierConfig
+from ziggurat.config.model import PolicyConfig, TierConfig
 from ziggurat.config.options import option_fields
 from ziggurat.config.shapes import Field
 from ziggurat.config.source import Source
@@ -47,6 +47,7 @@ def show(
     source: str | os.PathLike[str] | Mapping[str, Any] | Source | None = None,
     *,
     registry: Registry | None = None,
+    policies: Registry | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[Setting, ...]:
     """Resolve a configuration and list every effective value with its origin.
@@ -54,6 +55,7 @@ def show(
     Args:
         source: As `load` takes it.
         registry: As `load` takes it.
+        policies: As `load` takes it.
         environ: As `load` takes it.
 
     Returns:
@@ -63,7 +65,7 @@ def show(
         ConfigError, PluginError: As `load`.
     """
     environ = os.environ if environ is None else environ
-    return tuple(_settings(load_document(open_document(source, environ), registry, environ)))
+    return tuple(_settings(load_document(open_document(source, environ), registry, environ, policies)))
 
 
 def _settings(loaded: Loaded) -> Iterator[Setting]:
@@ -97,11 +99,14 @@ def _tier(loaded: Loaded, tier: TierConfig, at: KeyPath) -> Iterator[Setting]:
         "limit": attrs.asdict(tier.limit),
         "timeout": attrs.asdict(tier.timeouts),
         "breaker": {"failures": tier.breaker},
+        "cost": attrs.asdict(tier.cost),
     }
     for each in keys.TIER:
         if each.name in values:
             path = (*at, each.name)
             yield Setting(format_path(path), _text(values[each.name], each), _origin(loaded, path))
+    if tier.policy is not None:
+        yield from _policy(loaded, tier.policy, (*at, "policy"))
     for attribute, each in zip(_arguments(tier.options), option_fields(type(tier.options)), strict=True):
         path = (*at, "options", each.name)
         value = getattr(tier.options, attribute)
@@ -110,6 +115,18 @@ def _tier(loaded: Loaded, tier: TierConfig, at: KeyPath) -> Iterator[Setting]:
         for each in known:
             path = (*at, group, each.name)
             yield Setting(format_path(path), _text(groups[group][each.name], each), _origin(loaded, path))
+
+
+def _policy(loaded: Loaded, policy: PolicyConfig, at: KeyPath) -> Iterator[Setting]:
+    named = (*at, "name")
+    origin = _origin(loaded, named)
+    if origin == "default":  # written as a text
+        origin = _origin(loaded, at)
+    yield Setting(format_path(named), policy.provider.name, origin)
+    given = policy.parameters
+    for attribute, each in zip(_arguments(given), option_fields(type(given)), strict=True):
+        path = (*at, each.name)
+        yield Setting(format_path(path), _text(getattr(given, attribute), each), _origin(loaded, path))
 
 
 def _arguments(options: Any) -> list[str]:

@@ -12,8 +12,9 @@ from attrs import define, field
 from ziggurat.backend import BackendType, Role, Timeouts
 from ziggurat.config import keys, options, roles
 from ziggurat.config.locate import KeyPath
-from ziggurat.config.model import Limit, Retry, TierConfig
-from ziggurat.config.reader import Reader
+from ziggurat.config.model import Cost, Limit, Retry, TierConfig
+from ziggurat.config.policies import read_policy
+from ziggurat.config.reader import MISSING, Reader
 from ziggurat.config.report import Report, quoted
 from ziggurat.errors import DuplicateTier, PluginError, UnknownBackend
 from ziggurat.plugin.registry import Provider, Registry
@@ -31,12 +32,14 @@ class TierReader:
     Attributes:
         reader: Checks values and collects problems.
         registry: The installed backends.
+        policies: The installed policies.
         packaged: These are the tiers of the packaged default, which the user did not write.
         names: Names so far, with the path of the first tier that has each.
     """
 
     reader: Reader
     registry: Registry
+    policies: Registry
     packaged: bool = False
     names: dict[str, KeyPath] = field(factory=dict)
 
@@ -75,6 +78,16 @@ class TierReader:
             type_, role, found, at, wrong=isinstance(given, Mapping) and "capacity" in given
         )
         self._permissions(type_, role, found, at)
+        policy = None
+        if role is not None:
+            policy = read_policy(
+                found.get("policy", MISSING),
+                role,
+                (*at, "policy"),
+                self.reader,
+                self.policies,
+                volatile=type_.capabilities.volatile,
+            )
         if len(self.report) > before or role is None:
             return None
         local = type_.capabilities.local
@@ -92,6 +105,8 @@ class TierReader:
             limit=Limit(**({} if local else {"concurrency": _CONCURRENCY}) | found["limit"]),
             timeouts=Timeouts(**found["timeout"]),
             breaker=found["breaker"].get("failures", 0 if local else _FAILURES),
+            policy=policy,
+            cost=Cost(**found["cost"]),
         )
 
     def _keys(self, given: object, at: KeyPath, reader: Reader) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from attrs import define, field
 
 from ziggurat.catalog import Catalog
 from ziggurat.content import Profile
+from ziggurat.engine.accesslog import AccessLog
 from ziggurat.engine.caches import BlockCache, CacheStack, VolatileCache
 from ziggurat.engine.events import Failures
 from ziggurat.engine.fetcher import Fetcher
@@ -21,6 +22,7 @@ from ziggurat.engine.keeper import Keeper
 from ziggurat.engine.locks import StoreLock
 from ziggurat.engine.paths import Paths
 from ziggurat.engine.places import Places
+from ziggurat.engine.policies import Experience, index_for, policy_of
 from ziggurat.engine.pools import Pool
 from ziggurat.engine.reader import Reader
 from ziggurat.engine.repair import Repair
@@ -30,7 +32,6 @@ from ziggurat.engine.together import Together
 from ziggurat.engine.trees import TreeWriter
 from ziggurat.engine.writer import Writer
 from ziggurat.errors import ConfigError, DuplicateTier, NotDurable, ZigguratError
-from ziggurat.policy import make_index, make_ranker
 from ziggurat.tiers import CacheTier, StoreTier
 
 __all__ = ["Stack", "assemble_stack"]
@@ -61,6 +62,7 @@ class Stack:
     inspector: Inspector
     solo: Callable[[StoreTier, Failures], Reader]
     pools: tuple[Pool, ...]
+    log: AccessLog | None
     closing: threading.Lock = field(factory=threading.Lock)
 
     @property
@@ -102,6 +104,7 @@ def assemble_stack(
     profile: Profile,
     min_copies: int,
     catalog: Catalog | None,
+    access_log: bool = False,
 ) -> Stack:
     """Wire the parts of a store.
 
@@ -111,6 +114,7 @@ def assemble_stack(
         profile: How puts name content.
         min_copies: Copies that a put needs.
         catalog: The open catalog, None for a stack that keeps nothing.
+        access_log: Record every read in a log beside the catalog.
     """
     names = [tier.name for tier in tiers]
     if len(set(names)) != len(names):
@@ -131,7 +135,8 @@ def assemble_stack(
     owner = catalog.id if catalog is not None else ""
     repair = Repair(places, layouts, failures, hashers, owner)
     fetcher = Fetcher(places, caches, flights, layouts, repair, failures, hashers, askers)
-    reader = _reader(fetcher, ahead)
+    log = AccessLog(path, filler.soon) if access_log else None
+    reader = _reader(fetcher, ahead, log)
     paths = Paths(reader)
     # What only looks must not warm the caches that it reports on.
     looking, apart = CacheStack(caches.caches, failures, names, admits=False), Flights()
@@ -168,19 +173,24 @@ def assemble_stack(
         inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo),
         solo=solo,
         pools=(hashers, putters, ahead, askers),
+        log=log,
     )
 
 
-def _reader(fetcher: Fetcher, ahead: Pool) -> Reader:
-    return Reader(Resolver(fetcher), fetcher.layouts, ahead)
+def _reader(fetcher: Fetcher, ahead: Pool, log: AccessLog | None = None) -> Reader:
+    return Reader(Resolver(fetcher, log.note if log is not None else None), fetcher.layouts, ahead)
 
 
 def _cache(tier: CacheTier, catalog: Catalog | None, filler: Filler, failures: Failures) -> BlockCache:
+    policy = policy_of(tier)
     if tier.capabilities.volatile:
-        return VolatileCache(tier, make_index(tier.capacity), failures)
+        state = catalog.learned.of(tier.name, policy.type.name) if catalog is not None else None
+        index = index_for(policy, tier.capacity, state)
+        experience = Experience(catalog, tier.name, policy, index, failures)
+        return VolatileCache(tier, index, failures, experience, policy.provider.name)
     if catalog is None:
         raise ConfigError(f"tier {tier.name!r} is a persistent cache, which needs a catalog")
-    cache = PersistentCache(tier, catalog, make_ranker(), filler, failures)
+    cache = PersistentCache(tier, catalog, policy, filler, failures)
     try:
         cache.claim()
     except ConfigError:

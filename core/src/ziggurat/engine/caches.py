@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ziggurat.content import Cid
 from ziggurat.engine.events import Failures
+from ziggurat.engine.policies import Ages, Experience
+from ziggurat.engine.records import Expectation
 from ziggurat.errors import CorruptBlob, ZigguratError
-from ziggurat.policy import Index
+from ziggurat.policy import Forecaster, Index
 from ziggurat.tiers import CacheTier
 
 __all__ = ["BlockCache", "CacheStack", "VolatileCache"]
+
+
+_WARM = 65_536
+_NEIGHBOURS = 200
 
 
 class BlockCache(Protocol):
@@ -21,10 +29,12 @@ class BlockCache(Protocol):
     Attributes:
         tier: The tier.
         capacity: Payload bytes that it may hold.
+        policy: Name of its policy.
     """
 
     tier: CacheTier
     capacity: int
+    policy: str
 
     def lookup(self, key: str) -> tuple[bytes, bool] | None:
         """The block and whether it is proved already; None if it is not here."""
@@ -38,6 +48,16 @@ class BlockCache(Protocol):
     def usage(self) -> tuple[int, int]:
         """Payload bytes and blocks accounted."""
 
+    @property
+    def evicted_age(self) -> float | None:
+        """Mean seconds that evicted blocks had been there, None if none was evicted for room."""
+
+    def expectations(self, keys: Sequence[str]) -> list[Expectation]:
+        """What the policy expects of those of the blocks that are here."""
+
+    def rest(self) -> None:
+        """Keep what the policy learned, and what is known of accesses; at the end."""
+
 
 class VolatileCache:
     """A cache of this process; its residency lives in its policy's index.
@@ -46,14 +66,29 @@ class VolatileCache:
         tier: The tier, capacity included.
         index: Decides what stays.
         failures: Where failures are noted.
+        experience: What its policy learns; None to keep nothing of it.
+        policy: The policy's name.
     """
 
-    def __init__(self, tier: CacheTier, index: Index, failures: Failures) -> None:
+    def __init__(
+        self,
+        tier: CacheTier,
+        index: Index,
+        failures: Failures,
+        experience: Experience | None = None,
+        policy: str = "",
+    ) -> None:
         self.tier, self.capacity, self.index = tier, tier.capacity, index
+        self.policy = policy
+        self._experience, self._ages = experience, Ages()
         self._failures = failures
         # Room is made before bytes arrive, so admission, eviction and put are one step.
         self._step = threading.Lock()
         self._get, self._hit = tier.get_block, index.hit
+        self._warm: deque[str] = deque(maxlen=_WARM)
+        self._served: Counter[str] = Counter()
+        self.warm: Callable[[str], object] = self._warm.append
+        """Called with the key at every hit that did not come through `lookup`."""
         self.peek = tier.hooks.get_whole
         """The backend's own look-up, for the store's hit path."""
 
@@ -65,23 +100,42 @@ class VolatileCache:
         self._hit(key)
         return block, self.tier.proved
 
+    def settle(self) -> Counter[str]:
+        """Tell the policy of the hits so far; gives those that did not come through `lookup`, by key."""
+        with self._step:
+            self._tell()
+            served, self._served = self._served, Counter()
+            return served
+
+    def _tell(self) -> None:
+        take = self._warm.popleft
+        keys = [take() for _ in range(len(self._warm))]
+        deque(map(self._hit, keys), maxlen=0)
+        self._served.update(keys)
+
     def admit(self, key: str, block: bytes) -> None:
         """`BlockCache.admit`, at once."""
         if len(block) > self.capacity:
             return
         with self._step:
+            if self._warm:
+                self._tell()
             victims = self.index.admit(key, len(block))
             if victims is None:
                 return
+            if victims and self._experience is not None:
+                self._experience.exchange()
             for index, victim in enumerate(victims):
                 try:
                     self.tier.evict_block(victim)
+                    self._ages.evicted(victim)
                 except ZigguratError as error:
                     self._failures.note(error)
                     self._undo(key, victims[index:])
                     return
             try:
                 self.tier.put_block(key, block)
+                self._ages.admitted(key)
             except ZigguratError as error:
                 self._failures.note(error)
                 try:
@@ -108,11 +162,60 @@ class VolatileCache:
         with self._step:
             gone = self.tier.evict_block(key)
             self.index.drop(key)
+            self._ages.forget(key)
             return gone
 
     def usage(self) -> tuple[int, int]:
         """`BlockCache.usage`."""
         return self.index.bytes, len(self.index)
+
+    @property
+    def evicted_age(self) -> float | None:
+        """`BlockCache.evicted_age`."""
+        return self._ages.mean
+
+    def expectations(self, keys: Sequence[str]) -> list[Expectation]:
+        """`BlockCache.expectations`; the rank is among random blocks, where the backend can list."""
+        index = self.index
+        here = [key for key in keys if key in index]
+        if not isinstance(index, Forecaster):
+            return [Expectation(self.tier.name, self.policy, key) for key in here]
+        neighbours = self._neighbours(index) if here else []
+        found = []
+        for key in here:
+            each = index.forecast(key)
+            if each is not None:
+                rank = sum(1 for value in neighbours if value < each.value) if neighbours else None
+                found.append(
+                    Expectation(
+                        self.tier.name,
+                        self.policy,
+                        key,
+                        each.value,
+                        each.next_use,
+                        each.unit,
+                        rank,
+                        len(neighbours),
+                    )
+                )
+        return found
+
+    def _neighbours(self, index: Forecaster) -> list[float]:
+        """What random blocks are worth; nothing if the backend cannot list what it keeps."""
+        if self.tier.hooks.scan is None:
+            return []
+        try:
+            keys = [key for key, _ in self.tier.contents()]
+        except ZigguratError as error:
+            self._failures.note(error)
+            return []
+        drawn = random.sample(keys, min(len(keys), _NEIGHBOURS))
+        return [each.value for key in drawn if (each := index.forecast(key)) is not None]
+
+    def rest(self) -> None:
+        """`BlockCache.rest`."""
+        if self._experience is not None:
+            self._experience.exchange(now=True)
 
 
 class CacheStack:

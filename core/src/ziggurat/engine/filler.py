@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ziggurat.backend import Medium
-from ziggurat.catalog import Catalog
+from ziggurat.catalog import Admission, Catalog
+from ziggurat.config.model import PolicyConfig
 from ziggurat.engine.events import Failures
+from ziggurat.engine.policies import Experience, ranker_for
+from ziggurat.engine.records import Expectation
 from ziggurat.errors import ConfigError, TierUnavailable, ZigguratError
-from ziggurat.policy import Ranker
+from ziggurat.policy import Observer, Ranker
 from ziggurat.tiers import CacheTier
 
 __all__ = ["Filler", "PersistentCache"]
 
 _QUEUE_BYTES = 128 << 20
 _BATCH = 64
+_TOUCHES = 4096
 _PATIENCE = 0.01
 """Seconds between the first block and the batch: the filler stays away from its reader's interpreter lock."""
 
@@ -28,7 +32,7 @@ class PersistentCache:
     Args:
         tier: The tier, capacity included.
         catalog: Whose rows account it.
-        ranker: Orders the rows that the catalog sampled.
+        policy: Orders the rows that the catalog sampled.
         filler: The thread that puts blocks.
         failures: Where failures are noted.
 
@@ -38,15 +42,23 @@ class PersistentCache:
     """
 
     def __init__(
-        self, tier: CacheTier, catalog: Catalog, ranker: Ranker, filler: Filler, failures: Failures
+        self, tier: CacheTier, catalog: Catalog, policy: PolicyConfig, filler: Filler, failures: Failures
     ) -> None:
         self.tier, self.capacity = tier, tier.capacity
-        self._catalog, self._rows, self._ranker = catalog, catalog.cache, ranker
+        self.policy = policy.provider.name
+        self._catalog, self._rows, self._chosen = catalog, catalog.cache, policy
+        self._experience: Experience | None = None
+        self._rank_with(ranker_for(policy, None))
+        self._evicted, self._ages = 0, 0.0
         self._filler, self._failures = filler, failures
         self._medium: str | None = None
         self.waiting: dict[str, bytes] = {}
         self.waiting_bytes = 0
-        self._touched: deque[str] = deque(maxlen=4096)
+        self._touched: deque[tuple[str, float]] = deque(maxlen=_TOUCHES)
+
+    def _rank_with(self, ranker: Ranker) -> None:
+        self._ranker = ranker
+        self._observer = ranker if isinstance(ranker, Observer) else None
 
     # -- for readers ------------------------------------------------------------------------------
 
@@ -58,7 +70,9 @@ class PersistentCache:
         block = self.tier.get_block(key)
         if block is None:
             return None
-        self._touched.append(key)
+        self._touched.append((key, time.time()))
+        if len(self._touched) == _TOUCHES // 2:
+            self._filler.soon(self.flush)
         return block, self.tier.proved
 
     def admit(self, key: str, block: bytes) -> None:
@@ -100,6 +114,10 @@ class PersistentCache:
             if not self._rows.known(found.id):
                 self._rows.adopt(found.id, self.tier.contents(), time.time())
             self._tidy(found.id)
+            state = self._catalog.learned.of(found.id, self._chosen.type.name)
+            if state is not None:
+                self._rank_with(ranker_for(self._chosen, state))
+            self._experience = Experience(self._catalog, found.id, self._chosen, self._ranker, self._failures)
             self._medium = found.id
             self.fill({})  # what dead processes left, and what no longer fits
         return self._medium
@@ -120,16 +138,59 @@ class PersistentCache:
     def _tidy(self, medium: str) -> None:
         """Evict what dead processes left half done, and what a smaller capacity leaves no room for."""
         now = time.time()
-        admission = self._rows.begin_admit(medium, (), self.capacity, self._ranker.rank, now)
+        admission = self._rows.begin_admit(medium, (), self.capacity, self._ranker.rank, now, self._observer)
         if admission.victims:
-            gone = [victim for victim in admission.victims if self._attempt(self.tier.evict_block, victim)]
-            self._rows.finish_admit(admission, gone, now)
+            self._finish(admission, now)
+
+    def _finish(self, admission: Admission, now: float) -> tuple[tuple[str, int], ...]:
+        """Evict the victims, and count how long they had been here; gives what fits now."""
+        gone = [victim for victim in admission.victims if self._attempt(self.tier.evict_block, victim)]
+        granted = self._rows.finish_admit(admission, gone, now, self._observer)
+        ages = [admission.ages[key] for key in gone if key in admission.ages]
+        self._evicted += len(ages)
+        self._ages += sum(ages)
+        return granted
 
     def flush(self) -> None:
         """Tell the catalog which blocks were used."""
         keys = [self._touched.popleft() for _ in range(len(self._touched))]
         if keys:
-            self._rows.touch(self.claim(), keys, time.time())
+            self._rows.seen(self.claim(), keys, self._observer)
+
+    def rest(self) -> None:
+        """`BlockCache.rest`."""
+        self.flush()
+        if self._experience is not None:
+            self._experience.exchange(now=True)
+
+    @property
+    def evicted_age(self) -> float | None:
+        """`BlockCache.evicted_age`."""
+        return self._ages / self._evicted if self._evicted else None
+
+    def expectations(self, keys: Sequence[str]) -> list[Expectation]:
+        """`BlockCache.expectations`; the rank is among random rows of the cache."""
+        self.flush()
+        now = time.time()
+        rows, others = self._rows.sample(self.claim(), keys)
+        neighbours = [self._ranker.forecast(row, now).value for row in others]
+        found = []
+        for row in rows:
+            each = self._ranker.forecast(row, now)
+            rank = sum(1 for value in neighbours if value < each.value)
+            found.append(
+                Expectation(
+                    self.tier.name,
+                    self.policy,
+                    row.key,
+                    each.value,
+                    each.next_use,
+                    each.unit,
+                    rank,
+                    len(neighbours),
+                )
+            )
+        return found
 
     def fill(self, blocks: dict[str, bytes]) -> None:
         """Make room, then put; called by the filler alone.
@@ -141,15 +202,18 @@ class PersistentCache:
         self.flush()
         now = time.time()
         wanted = [(key, len(block)) for key, block in blocks.items()]
-        admission = self._rows.begin_admit(medium, wanted, self.capacity, self._ranker.rank, now)
-        gone = [victim for victim in admission.victims if self._attempt(self.tier.evict_block, victim)]
+        admission = self._rows.begin_admit(
+            medium, wanted, self.capacity, self._ranker.rank, now, self._observer
+        )
         put, failed = [], []
-        for key, _ in self._rows.finish_admit(admission, gone, now):
+        for key, _ in self._finish(admission, now):
             if self._attempt(self.tier.put_block, key, blocks[key]):
                 put.append(key)
             elif self._attempt(self.tier.evict_block, key):
                 failed.append(key)
         self._rows.settle(medium, put, failed)
+        if self._experience is not None:
+            self._experience.exchange()
 
     def _attempt(self, call: Callable[..., object], *args: object) -> bool:
         try:
@@ -173,6 +237,7 @@ class Filler:
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
         self._queue: deque[tuple[PersistentCache, str]] = deque()
+        self._chores: dict[Callable[[], object], None] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -190,20 +255,41 @@ class Filler:
             cache.waiting[key] = block
             cache.waiting_bytes += len(block)
             self._queue.append((cache, key))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ziggurat-fill", daemon=True)
-                self._thread.start()
+            self._start()
             if len(self._queue) == 1:
                 self._changed.notify_all()
+
+    def soon(self, chore: Callable[[], object]) -> None:
+        """Run a chore in the thread, once however often it is asked for meanwhile."""
+        with self._changed:
+            if self._closing or chore in self._chores:
+                return
+            self._chores[chore] = None
+            self._start()
+            self._changed.notify_all()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="ziggurat-fill", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._queue:
+                while not self._queue and not self._chores:
                     if self._closing:
                         return
                     self._changed.wait()
                 closing = self._closing
+                chores = list(self._chores)
+                self._chores.clear()
+            for chore in chores:
+                try:
+                    chore()
+                except Exception as error:  # noqa: BLE001 - the thread serves every cache, and must live on
+                    self._failures.note(error)
+            if not self._queue:
+                continue
             if not closing:
                 time.sleep(_PATIENCE)
             with self._changed:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 
-from ziggurat.catalog import Catalog
+from attrs import evolve
+
+from ziggurat.catalog import Access, Catalog
 from ziggurat.content import Cid, Node, as_key
 from ziggurat.engine.blocks import block_keys, first_key
 from ziggurat.engine.caches import BlockCache, CacheStack
@@ -12,13 +15,25 @@ from ziggurat.engine.events import Failures
 from ziggurat.engine.paths import Paths, type_of
 from ziggurat.engine.places import Places
 from ziggurat.engine.reader import Reader
-from ziggurat.engine.records import BlobStat, Candidate, Copy, Explanation, Finding, StackStats, TierStats
+from ziggurat.engine.records import (
+    BlobStat,
+    Candidate,
+    Copy,
+    Expectation,
+    Explanation,
+    Finding,
+    Heat,
+    StackStats,
+    TierStats,
+)
 from ziggurat.errors import BlobNotFound, CorruptBlob, StoreError, StoreUnavailable, TierError, ZigguratError
+from ziggurat.policy.score import ScoreParameters, score
 from ziggurat.tiers import StoreTier, Tier
 
 __all__ = ["Inspector"]
 
 Progress = Callable[[int], None]
+_SHOWN = 1000
 
 
 class Inspector:
@@ -130,13 +145,15 @@ class Inspector:
         try:
             value = self._reader.block(cid)
         except (BlobNotFound, StoreError):
-            return Explanation(
-                cid, None, None, None, self._candidates(cid, [], cid.cache_key), None, self._accesses(cid)
-            )
+            asked = self._accesses(cid)
+            seen = asked.count if asked is not None else 0
+            found = self._candidates(cid, [], cid.cache_key)
+            return Explanation(cid, None, None, None, found, None, seen, self._heat(asked))
         keys = list(block_keys(self._reader, cid))
         candidates = self._candidates(cid, keys, first_key(self._reader, cid))
         size = value.size if isinstance(value, Node) and value.is_file else None
         answers = next((one.tier for one in candidates if one.holds), None)
+        asked = self._accesses(cid)
         return Explanation(
             cid,
             type_of(value, cid),
@@ -144,12 +161,38 @@ class Inspector:
             len(keys),
             candidates,
             answers,
-            self._accesses(cid),
+            asked.count if asked is not None else 0,
+            self._heat(asked),
+            tuple(self._expected(keys)),
         )
 
-    def _accesses(self, cid: Cid) -> int:
-        known = self._catalog.accesses.of(str(cid.key)) if self._catalog is not None else None
-        return known[0] if known is not None else 0
+    def _heat(self, asked: Access | None) -> Heat | None:
+        if asked is None:
+            return None
+        chosen = (cache.tier.config.policy for cache in self._caches.caches)
+        given = (policy.parameters for policy in chosen if policy is not None)
+        parameters = next((each for each in given if isinstance(each, ScoreParameters)), ScoreParameters())
+        terms = score(asked.count, asked.last, asked.first, time.time(), parameters)
+        return Heat(
+            terms.frequency_factor,
+            terms.recency,
+            terms.boost_factor,
+            terms.age,
+            terms.age_factor,
+            parameters.frequency_weight,
+            parameters.recency_weight,
+            terms.score,
+        )
+
+    def _expected(self, keys: Sequence[str]) -> Iterator[Expectation]:
+        for cache in self._caches.caches:
+            try:
+                yield from cache.expectations(keys[:_SHOWN])
+            except ZigguratError:
+                continue  # what it holds is told by the candidates, and why it could not say
+
+    def _accesses(self, cid: Cid) -> Access | None:
+        return self._catalog.accesses.of(str(cid.key)) if self._catalog is not None else None
 
     def _candidates(self, cid: Cid, keys: Sequence[str], first: str) -> tuple[Candidate, ...]:
         rows = self._places.rows(cid)
@@ -308,8 +351,10 @@ class Inspector:
         try:
             used, entries = cache.usage()
         except ZigguratError:
-            return _stats(cache.tier, None, None, cache.capacity, state="unavailable")
-        return _stats(cache.tier, used, entries, cache.capacity)
+            found = _stats(cache.tier, None, None, cache.capacity, state="unavailable")
+        else:
+            found = _stats(cache.tier, used, entries, cache.capacity)
+        return evolve(found, policy=cache.policy, evicted_age=cache.evicted_age)
 
     def _store_stats(self, tier: StoreTier) -> TierStats:
         if tier.role == "source" or self._catalog is None:

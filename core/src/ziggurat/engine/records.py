@@ -16,8 +16,10 @@ __all__ = [
     "Copy",
     "Entry",
     "Eviction",
+    "Expectation",
     "Explanation",
     "Finding",
+    "Heat",
     "Receipt",
     "Removal",
     "RootInfo",
@@ -240,6 +242,26 @@ class Candidate:
 
 
 @frozen
+class Heat:
+    """The documented heat score of a blob, term by term (`ziggurat.policy.score`).
+
+    Attributes:
+        frequency_factor, recency, boost_factor, age, age_factor: The terms; `age` in seconds.
+        frequency_weight, recency_weight: What the first two are multiplied with.
+        score: The whole.
+    """
+
+    frequency_factor: float
+    recency: float
+    boost_factor: float
+    age: float
+    age_factor: float
+    frequency_weight: float
+    recency_weight: float
+    score: float
+
+
+@frozen
 class Explanation:
     """Where a blob is and which tier would answer.
 
@@ -251,6 +273,8 @@ class Explanation:
         tiers: In the order in which a read asks them.
         answers: The tier that would serve the first byte, or None.
         accesses: How often it was asked for, as far as the catalog knows.
+        heat: Its heat score, None if it was never asked for.
+        expected: What the policy of each cache expects of the blocks that it holds.
     """
 
     cid: Cid
@@ -260,6 +284,33 @@ class Explanation:
     tiers: tuple[Candidate, ...]
     answers: str | None
     accesses: int = 0
+    heat: Heat | None = None
+    expected: tuple[Expectation, ...] = ()
+
+
+@frozen
+class Expectation:
+    """What a cache's policy expects of one block.
+
+    Attributes:
+        tier: The cache.
+        policy: Its policy.
+        key: The block.
+        value: What it is worth to keep, None for a policy that compares no values; the lowest goes first.
+        next_use: Expected time until its next use, in `unit`, or None.
+        unit: "accesses" (to the cache) or "seconds".
+        rank: How many of `neighbours` would go before it, or None.
+        neighbours: Random blocks of the cache that it was compared with.
+    """
+
+    tier: str
+    policy: str
+    key: str
+    value: float | None = None
+    next_use: float | None = None
+    unit: str = "accesses"
+    rank: int | None = None
+    neighbours: int = 0
 
 
 @frozen
@@ -276,6 +327,9 @@ class TierStats:
         evictions: Blocks or copies given up.
         errors: Failed calls.
         state: "ok", "resting" (its breaker is open) or "unavailable".
+        policy: Of a cache, what decides what it keeps.
+        evicted_age: Mean seconds from admission to eviction of what this process evicted for room; None
+            if nothing was.
     """
 
     tier: str
@@ -291,6 +345,8 @@ class TierStats:
     evictions: int = 0
     errors: int = 0
     state: str = "ok"
+    policy: str | None = None
+    evicted_age: float | None = None
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import cast
 
@@ -22,9 +22,11 @@ class Resolver:
 
     Args:
         fetcher: Gets what is nowhere near; its caches, flights and threads are used here too.
+        log: Told the key and the bytes of every block that was asked for, None to record nothing.
     """
 
-    def __init__(self, fetcher: Fetcher) -> None:
+    def __init__(self, fetcher: Fetcher, log: Callable[[str, int], object] | None = None) -> None:
+        self._log = log
         self._fetcher, self._caches = fetcher, fetcher.caches
         self._flights, self._hashers = fetcher.flights, fetcher.hashers
         self._retired = ""
@@ -40,13 +42,19 @@ class Resolver:
 
     def lone(self, cid: Cid) -> bytes:
         """A blob that is one block of its own: `resolve` without what only files need."""
+        block = self._lone(cid)
+        if self._log is not None:
+            self._log(cid.cache_key, len(block))
+        return block
+
+    def _lone(self, cid: Cid) -> bytes:
         caches, flights = self._caches, self._flights
         landings = flights.landings
         if caches.caches and (block := caches.lookup(cid)) is not None:
             return block
         flight, own = flights.claim(cid.cache_key, cid)
         if not own:
-            found = self.resolve(Session(Layout(cid)), [Want(0, None, cid)])[cid]
+            found = self._resolve(Session(Layout(cid)), [Want(0, None, cid)])[cid]
             return bytes(cast("bytes", found))  # a block that is not dag-pb is never a node
         if flights.landings != landings and caches:
             # A flight may have ended between the look into the caches and the claim.
@@ -68,6 +76,13 @@ class Resolver:
         Raises:
             BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
         """
+        out = self._resolve(session, wants)
+        if self._log is not None:
+            for cid, value in out.items():
+                self._log(cid.cache_key, len(value.block) if isinstance(value, Node) else len(value))
+        return out
+
+    def _resolve(self, session: Session, wants: Sequence[Want]) -> dict[Cid, Value]:
         out: dict[Cid, Value] = {}
         left = list(wants)
         while left:

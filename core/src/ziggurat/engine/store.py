@@ -79,6 +79,7 @@ class Store(Reading, Writing, Keeping):
                     profile=profile_by_name(config.profile),
                     min_copies=config.min_copies,
                     catalog=catalog,
+                    access_log=config.access_log,
                 )
             )
         except BaseException:
@@ -99,6 +100,7 @@ class Store(Reading, Writing, Keeping):
         min_copies: int = 1,
         profile: Profile | str = "unixfs-v1-2025",
         catalog: Catalog | None = None,
+        access_log: bool = False,
     ) -> Store:
         """A store over tiers that were made by hand, for tests.
 
@@ -108,6 +110,7 @@ class Store(Reading, Writing, Keeping):
             min_copies: Copies that a put needs.
             profile: How puts name content.
             catalog: The open catalog that the tiers were made for; otherwise the one in `path`.
+            access_log: Record every read in a log beside the catalog.
         """
         store = cls.__new__(cls)
         made = None
@@ -120,6 +123,7 @@ class Store(Reading, Writing, Keeping):
                 profile=profile_by_name(profile) if isinstance(profile, str) else profile,
                 min_copies=min_copies,
                 catalog=catalog,
+                access_log=access_log,
             )
         except BaseException:
             if made is not None:
@@ -154,9 +158,9 @@ class Store(Reading, Writing, Keeping):
         for pool in stack.pools:
             pool.shutdown(wait=True)  # what was begun ends; it is refused to begin more
         for cache in stack.caches.caches:
-            flush = getattr(cache, "flush", None)
-            if flush is not None:
-                quietly(stack, flush)
+            quietly(stack, cache.rest)
+        if stack.log is not None:
+            quietly(stack, stack.log.flush)
         for tier in stack.tiers:
             quietly(stack, tier.close)
         if stack.lock is not None:
@@ -191,9 +195,9 @@ def _catalog_for(path: Path, tiers: Sequence[tuple[str, bool]]) -> Catalog | Non
 def _hot_path(stack: Stack) -> tuple[Callable[[str], bytes | None], Callable[[str], object]]:
     """How a block in this process's memory is looked up, and how the hit is noted."""
     first = stack.caches.caches[0] if stack.caches else None
-    if not isinstance(first, VolatileCache):
+    if not isinstance(first, VolatileCache) or stack.log is not None:  # a log is told by the other path
         return nothing, nothing
-    return cast("Callable[[str], bytes | None]", first.peek), first.index.hit
+    return cast("Callable[[str], bytes | None]", first.peek), first.warm
 
 
 _open_stores = weakref.WeakSet()

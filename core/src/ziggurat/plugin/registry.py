@@ -20,8 +20,9 @@ from attrs import field, frozen, has
 
 from ziggurat.backend import CONTRACT, BackendType, Capabilities
 from ziggurat.errors import ContractMismatch, PluginConflict, PluginError, UnknownBackend
+from ziggurat.policy.protocols import POLICIES
 
-__all__ = ["BACKENDS", "COMMANDS", "Provider", "Registry"]
+__all__ = ["BACKENDS", "COMMANDS", "POLICIES", "Provider", "Registry"]
 
 BACKENDS = "ziggurat.backends"
 COMMANDS = "ziggurat.commands"

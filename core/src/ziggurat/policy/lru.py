@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from ziggurat.policy.protocols import Index, R, Ranker
+from attrs import frozen
 
-__all__ = ["LruIndex", "LruRanker", "make_index", "make_ranker"]
+from ziggurat.policy.protocols import Forecast, Index, PolicyType, R, Ranker, Row
+
+__all__ = ["LruIndex", "LruParameters", "LruRanker", "make_index", "make_ranker", "policy"]
 
 _HITS = 16_384
 _SIZES = 4_096
@@ -48,6 +51,11 @@ class LruIndex:
     def bytes(self) -> int:
         """Bytes resident."""
         return self._bytes
+
+    @property
+    def ghosts(self) -> int:
+        """None: it remembers nothing that is gone."""
+        return 0
 
     def admit(self, key: str, size: int) -> tuple[str, ...] | None:
         """See `Index.admit`."""
@@ -109,16 +117,42 @@ class LruRanker:
         """See `Ranker.rank`."""
         return sorted(rows, key=attrgetter("last"))
 
+    def forecast(self, row: Row, now: float) -> Forecast:  # noqa: ARG002 - of the protocol
+        """See `Ranker.forecast`; the value is the time of the last access."""
+        return Forecast(row.last, None, "seconds")
 
-def make_index(capacity: int) -> Index:
+
+@frozen
+class LruParameters:
+    """It has none."""
+
+
+def make_index(
+    capacity: int,
+    parameters: LruParameters | None = None,  # noqa: ARG001 - of `PolicyType`
+    rng: random.Random | None = None,  # noqa: ARG001 - of `PolicyType`
+    state: bytes | None = None,  # noqa: ARG001 - of `PolicyType`
+) -> Index:
     """Make the index of a volatile cache.
 
     Args:
         capacity: Bytes that fit.
+        parameters: None matter.
+        rng: Not used.
+        state: Not used.
     """
     return LruIndex(capacity)
 
 
-def make_ranker() -> Ranker:
-    """Make the ranker of a persistent cache."""
+def make_ranker(
+    parameters: LruParameters | None = None,  # noqa: ARG001 - of `PolicyType`
+    rng: random.Random | None = None,  # noqa: ARG001 - of `PolicyType`
+    state: bytes | None = None,  # noqa: ARG001 - of `PolicyType`
+) -> Ranker:
+    """Make the ranker of a persistent cache; the arguments are not used."""
     return LruRanker()
+
+
+policy = PolicyType(
+    "lru", "the least recently used block goes first", LruParameters, index=make_index, ranker=make_ranker
+)

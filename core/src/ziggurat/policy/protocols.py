@@ -1,11 +1,35 @@
-"""What a cache policy is: an `Index` for a cache in the process, a `Ranker` for one that outlives it."""
+"""What a cache policy is: an `Index` for a cache in the process, a `Ranker` for one that outlives it.
+
+A policy decides and does nothing else: no I/O, no clock of its own, no randomness but what it is given. A
+distribution offers policies as `PolicyType` records, each an entry point of the group ``ziggurat.policies``.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-__all__ = ["Index", "Ranker", "Row"]
+from attrs import frozen
+
+__all__ = [
+    "POLICIES",
+    "STATE_LIMIT",
+    "Forecast",
+    "Forecaster",
+    "Index",
+    "Learner",
+    "Observer",
+    "PolicyType",
+    "Ranker",
+    "Row",
+]
+
+POLICIES = "ziggurat.policies"
+"""The group of entry points; each loads to a `PolicyType` whose `name` is the entry point's."""
+
+STATE_LIMIT = 65_536
+"""Bytes that `Learner.exchange` may return at most."""
 
 
 class Row(Protocol):
@@ -25,10 +49,35 @@ class Row(Protocol):
 
     @property
     def count(self) -> int:
-        """Accesses known."""
+        """Accesses known, the first included."""
+
+    @property
+    def first(self) -> float:
+        """First access known, seconds since the epoch."""
+
+    @property
+    def gap(self) -> float:
+        """What `Observer.seen` returned last for it; 0.0 before."""
 
 
 R = TypeVar("R", bound=Row)
+
+
+@frozen
+class Forecast:
+    """What a policy expects of a block.
+
+    Attributes:
+        value: What it is worth to keep; the lowest goes first. Only values that one object gave at one
+            moment compare.
+        next_use: Time within which its next use is as likely as not, or None if the policy expects none or
+            does not estimate it.
+        unit: What `next_use` counts: an index knows accesses to its cache, a ranker seconds.
+    """
+
+    value: float
+    next_use: float | None
+    unit: Literal["accesses", "seconds"]
 
 
 class Index(Protocol):
@@ -39,6 +88,9 @@ class Index(Protocol):
     holds one lock per cache around `admit`, the evictions and the put (or the `drop` after a failed put), and
     around a `drop` with its eviction. Then a victim cannot be admitted again before its bytes are gone, and
     the cache never holds more than its capacity.
+
+    Its clock is the number of accesses: hits and admissions. Every access costs the same, however many
+    blocks are resident, if not each then on average.
     """
 
     @property
@@ -56,6 +108,10 @@ class Index(Protocol):
     def bytes(self) -> int:
         """Bytes resident, never more than `capacity`."""
 
+    @property
+    def ghosts(self) -> int:
+        """Blocks remembered that are not resident; at most sixteen for each resident, and 256."""
+
     def admit(self, key: str, size: int) -> tuple[str, ...] | None:
         """Make a block resident.
 
@@ -68,7 +124,8 @@ class Index(Protocol):
 
         Returns:
             The keys that are no longer resident, whose bytes go before the new ones come; or None, with
-            nothing changed, if the block is larger than the cache or the policy lets it pass by.
+            nothing changed in what is resident, if the block is larger than the cache or the policy lets it
+            pass by.
         """
 
     def drop(self, key: str) -> bool:
@@ -94,5 +151,94 @@ class Ranker(Protocol):
             now: Seconds since the epoch.
 
         Returns:
-            The same rows, or fewer to spare the rest.
+            The same rows, or fewer to spare the rest. It may not spare all for ever: of a few samples
+            one gives a victim.
         """
+
+    def forecast(self, row: Row, now: float) -> Forecast:
+        """Tell what is expected of a row; `rank` orders by rising `Forecast.value`.
+
+        Args:
+            row: A row of the cache.
+            now: Seconds since the epoch.
+        """
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """A ranker that learns from accesses; its caller tells it of them, without delay or in batches.
+
+    History lives in the catalog: rows outlive the eviction of their block, bounded in number (about four for
+    each resident), the oldest access forgotten first. A block that is admitted again takes its old row.
+    """
+
+    def seen(self, row: Row, now: float) -> float:
+        """Learn of an access: a hit, or the admission of a block, with an old row or without.
+
+        Args:
+            row: The row as it was before this access; of a block without one a row whose `count` is 0.
+            now: When it was accessed, seconds since the epoch.
+
+        Returns:
+            What to keep as the row's new `gap`; its `count` goes up by one and its `last` becomes `now`.
+        """
+
+    def watch(
+        self, residents: Sequence[Row], entries: int, ghosts: Sequence[Row], gone: int, now: float
+    ) -> None:
+        """Look at what waits for its next use. Called at each eviction, before `rank`, or now and then.
+
+        Args:
+            residents: A random sample of resident rows; the one for `rank` will do.
+            entries: How many rows are resident.
+            ghosts: A random sample of rows whose block was evicted; two or more.
+            gone: How many such rows there are.
+            now: Seconds since the epoch.
+        """
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """An index or a ranker whose experience is worth keeping."""
+
+    def exchange(self, kept: bytes | None) -> bytes:
+        """Join what others learned with what this one learned since its last exchange.
+
+        Processes that share a cache call it now and then, and at the end, in one transaction: read what is
+        kept, exchange, keep what is returned. What cannot be read (another version) counts as nothing.
+
+        Args:
+            kept: What is kept, or None.
+
+        Returns:
+            What to keep instead, at most `STATE_LIMIT` bytes. This object works with it from now on.
+        """
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """An index that can say what it expects."""
+
+    def forecast(self, key: str) -> Forecast | None:
+        """Tell what is expected of a block, or None if it is not resident."""
+
+
+@frozen
+class PolicyType:
+    """A policy, as an entry point of the group ``ziggurat.policies`` offers it.
+
+    Attributes:
+        name: What a configuration calls it.
+        summary: One line for lists.
+        parameters: A frozen attrs class: its fields are the keys of the policy's table, each with a default,
+            a validator that raises ValueError or TypeError, and a line of help in ``metadata["help"]``.
+        index: Makes the index of a volatile cache, or None if the policy has none. Takes the bytes that fit,
+            the parameters, the source of randomness, and what `Learner.exchange` returned once, or None.
+        ranker: The same for the ranker of a persistent cache, without the capacity.
+    """
+
+    name: str
+    summary: str
+    parameters: type[Any]
+    index: Callable[[int, Any, random.Random, bytes | None], Index] | None = None
+    ranker: Callable[[Any, random.Random, bytes | None], Ranker] | None = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from itertools import count
 
 from ziggurat.content import Cid
 from ziggurat.engine.assembly import Stack
+from ziggurat.engine.caches import VolatileCache
 from ziggurat.errors import ConfigError, NotDurable, StoreError, ZigguratError
 from ziggurat.tiers import StoreTier
 
@@ -27,11 +30,17 @@ class Face:
     _noted: Callable[[str], object]
     _hot: Callable[[str], bytes | None]
     _hit: Callable[[str], object]
+    _hot_bytes: int
+    _tick: Callable[[], int]
 
     def _begin(self, stack: Stack) -> None:
         self._parts, self._unusable = stack, ""
         self._accesses = deque(maxlen=_ACCESSES)
         self._noted = self._accesses.append
+        self._counting = threading.Lock()
+        # Added to without a lock, as a `Meter`'s fields are.
+        self._hot_bytes, self._looks = 0, 0
+        self._tick = count(1).__next__
 
     def _stack(self) -> Stack:
         """The open parts.
@@ -65,12 +74,22 @@ class Face:
         if len(self._accesses) >= _ACCESSES // 2:
             self._note_accesses()
 
+    def _hot_hits(self) -> int:
+        """Hits in memory so far, exactly: what the tick says, without the looks at it."""
+        with self._counting:
+            self._looks += 1
+            return self._tick() - self._looks
+
     def _note_accesses(self) -> None:
         catalog = self._parts.catalog
-        counts = Counter(self._accesses.popleft() for _ in range(len(self._accesses)))
+        with self._counting:
+            counts = Counter(self._accesses.popleft() for _ in range(len(self._accesses)))
+            for cache in self._parts.caches.caches[:1]:
+                if isinstance(cache, VolatileCache):
+                    counts.update(cache.settle())
         if catalog is not None and counts:
             now = time.time()
-            batch = {key.removesuffix(".block"): (count, now) for key, count in counts.items()}
+            batch = {key.removesuffix(".block"): (times, now) for key, times in counts.items()}
             quietly(self._parts, lambda: catalog.accesses.count(batch))
 
 
@@ -83,5 +102,5 @@ def quietly(stack: Stack, call: Callable[[], object]) -> None:
     """Call what must not fail its caller; a failure is noted."""
     try:
         call()
-    except ZigguratError as error:
+    except (ZigguratError, OSError) as error:
         stack.failures.note(error)

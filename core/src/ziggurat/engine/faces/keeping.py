@@ -161,7 +161,12 @@ class Keeping(Face):
         self._note_accesses()
         found = stack.inspector.stats(stack.filler.dropped)
         order = [tier.name for tier in stack.tiers]
-        return evolve(found, tiers=tuple(sorted(found.tiers, key=lambda one: order.index(one.tier))))
+        tiers = sorted(found.tiers, key=lambda one: order.index(one.tier))
+        if stack.caches:  # its hits that never came to the tier's own call
+            at = order.index(stack.caches.caches[0].tier.name)
+            hits, size = tiers[at].hits + self._hot_hits(), tiers[at].bytes_read + self._hot_bytes
+            tiers[at] = evolve(tiers[at], hits=hits, bytes_read=size)
+        return evolve(found, tiers=tuple(tiers))
 
     def failures(self) -> tuple[Exception, ...]:
         """The last failures that another tier made good, oldest first."""

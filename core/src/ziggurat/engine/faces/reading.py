@@ -16,6 +16,9 @@ from ziggurat.engine.session import Buffer
 
 __all__ = ["Reading"]
 
+_TELL = 0x3FFF
+"""Every 16,384 hits in memory the catalog is told of them, by another thread."""
+
 
 class Reading(Face):
     """The reading face of `Store`."""
@@ -48,7 +51,9 @@ class Reading(Face):
                 block = None
             if block.__class__ is bytes:
                 self._hit(key)
-                self._noted(key)
+                self._hot_bytes += len(block)
+                if not self._tick() & _TELL:
+                    self._parts.filler.soon(self._note_accesses)
                 return block
         stack = self._stack()
         cid = ref if ref.__class__ is Cid else stack.paths.resolve(ref)
