@@ -24,7 +24,7 @@ ROOMS = [
 @pytest.fixture
 def empty(tmp_path: Path) -> Path:
     """The repository's packages with their rooms, all empty, and its real contracts."""
-    for package in ("ziggurat_memory", "ziggurat_disk", *(f"ziggurat/{room}" for room in ROOMS)):
+    for package in ("ziggurat_memory", "ziggurat_disk", "ziggurat_ipfs", *(f"ziggurat/{room}" for room in ROOMS)):
         (tmp_path / package).mkdir(parents=True)
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "ziggurat/__main__").rename(tmp_path / "main")

@@ -1,0 +1,1 @@
+"""The IPFS backends of Ziggurat: a Kubo node over its RPC, and trustless gateways."""
