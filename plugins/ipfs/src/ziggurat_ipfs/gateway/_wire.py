@@ -1,7 +1,8 @@
 """Connections that another thread can cut, and the watch that cuts those which are late.
 
-A socket's own timeout bounds one receive, so a peer that drips a byte now and then is never late by it. Here each request has one deadline: when it passes, the socket is shut
-down, and whoever waits for it fails at once.
+A socket's own timeout bounds one receive, so a peer that drips a byte now and then is never late by it.
+Here each request has one deadline: when it passes, the socket is shut down, and whoever waits for it fails at
+once.
 """
 
 from __future__ import annotations
