@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from tests.support.dag_backend import links_of
 
 from ziggurat.content import Cid, car_header
@@ -26,7 +25,6 @@ __all__ = [
     "car_of",
     "section",
     "slowly",
-    "until",
 ]
 
 RAW, CAR = "application/vnd.ipld.raw", "application/vnd.ipld.car"
@@ -87,7 +85,7 @@ class Reply:
 
 
 Behaviour = Callable[[Asked, Reply, "RogueGateway"], object]
-"""Answers one request; raising, or returning `Closing`, closes the connection."""
+"""Answers one request; raising OSError, or returning "close", closes the connection."""
 
 
 def section(cid: Cid, block: bytes) -> bytes:
@@ -127,11 +125,11 @@ class RogueGateway:
 
     blocks: dict[Cid, bytes]
     behave: Behaviour | None = None
-    asked: list[Asked] = []
+    asked: list[Asked] = field(factory=list)
     connections: int = 0
     sent: int = 0
     url: str = ""
-    closing: threading.Event = threading.Event()
+    closing: threading.Event = field(factory=threading.Event)
     _server: Any = None
 
     def honest(self, asked: Asked, reply: Reply) -> None:
@@ -139,7 +137,8 @@ class RogueGateway:
         cid = asked.cid
         if cid is None or cid not in self.blocks:
             cached = asked.headers.get("cache-control") == "only-if-cached"
-            reply.whole(b"not here", 412 if cached else 404, "text/plain")
+            text = b"" if asked.method == "HEAD" else b"not here"
+            reply.whole(text, 412 if cached else 404, "text/plain")
         elif asked.method == "HEAD":
             reply.head(200, Content_Type=RAW, Content_Length=len(self.blocks[cid]))
         elif asked.car:
@@ -157,10 +156,10 @@ class RogueGateway:
 
     def __enter__(self) -> RogueGateway:
         gateway = self
-        self.asked, self.closing = [], threading.Event()
 
         class Handler(socketserver.StreamRequestHandler):
             timeout = 30
+            disable_nagle_algorithm = True
 
             def handle(self) -> None:
                 gateway.connections += 1
@@ -217,13 +216,3 @@ def slowly(reply: Reply, data: bytes, pause: float) -> None:
     for number in range(len(data)):
         reply.bytes(data[number : number + 1])
         reply.wait(pause)
-
-
-def until(test: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Wait for something to become true."""
-    end = time.monotonic() + seconds
-    while not test():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True

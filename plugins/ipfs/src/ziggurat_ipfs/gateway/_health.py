@@ -139,8 +139,8 @@ class Gateways:
             peer.answers += 1
             self._learn(peer, seconds)
 
-    def slower(self, peer: Peer, seconds: float) -> None:
-        """Another was faster, and it was not waited for."""
+    def slow(self, peer: Peer, seconds: float) -> None:
+        """It took so long that another was asked too; what comes of it may never be known."""
         with peer.lock:
             self._learn(peer, seconds)
 

@@ -241,8 +241,8 @@ def where_to(url: str, location: str, cid: Cid | None) -> str:
     Raises:
         TierDenied: It leads to somebody else.
     """
-    target = urljoin(url, location)
     try:
+        target = urljoin(url, location)
         before, after = urlsplit(url), urlsplit(target)
         ports = before.port, after.port
     except ValueError:

@@ -62,21 +62,21 @@ def ask_each(
             discard(value)
 
     waiting = list(peers)
-    lines: list[Line] = []
+    lines: dict[Line, Peer] = {}
     try:
         while waiting or lines:
             if waiting and len(lines) < _AT_ONCE:
-                line = Line()
-                lines.append(line)
-                threading.Thread(
-                    target=run, args=(waiting.pop(0), line), name="ziggurat-gateway", daemon=True
-                ).start()
+                peer, line = waiting.pop(0), Line()
+                lines[line] = peer
+                threading.Thread(target=run, args=(peer, line), name="ziggurat-gateway", daemon=True).start()
             hurry = hedge if waiting and len(lines) < _AT_ONCE else None
             try:
                 line, value, failure = results.get(timeout=hurry)
             except queue.Empty:
+                for peer in lines.values():
+                    gateways.slow(peer, hedge)
                 continue
-            lines.remove(line)
+            del lines[line]
             if isinstance(failure, TierError):
                 failures.append(failure)
             elif failure is not None:
@@ -102,10 +102,8 @@ def _observed(
     try:
         value = attempt(peer, line)
     except TierError as error:
-        # A line that the race itself cut says nothing about the gateway but that it was slower.
-        if line.given_up:
-            gateways.slower(peer, time.monotonic() - start)
-        elif not isinstance(error, CorruptBlob):
+        # A line that was cut says nothing about the gateway but that it was slower, which is known.
+        if not line.given_up and not isinstance(error, CorruptBlob):
             gateways.failed(peer, error, time.monotonic() - start)
         raise
     if value is None:
