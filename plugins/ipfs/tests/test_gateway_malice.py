@@ -5,7 +5,7 @@ import time
 import tracemalloc
 
 import pytest
-from tests.support.servers.rogue import CAR, RAW, RogueGateway, car_of, section, slowly
+from tests.support.servers.rogue import CAR, RAW, Behaviour, RogueGateway, car_of, section, slowly
 from tests.support.stacks import Spec, memory, open_stack
 
 from ziggurat.backend import ByteRange, Context, Dag, Timeouts
@@ -50,7 +50,7 @@ def flipped(block):
 
 # -- what a rogue does --------------------------------------------------------------------------------
 
-BAD = {}
+BAD: dict[str, Behaviour] = {}
 
 
 def bad(behave):
@@ -88,9 +88,9 @@ def another_block(asked, reply, server):
 def endless_block(asked, reply, server):
     head(reply, asked.car)
     if asked.car:
-        reply.bytes(car_header([asked.cid]) + b"\x80\x80\x80\x01" + asked.cid.bytes)
+        reply.send(car_header([asked.cid]) + b"\x80\x80\x80\x01" + asked.cid.bytes)
     while True:
-        reply.bytes(bytes(1 << 16))
+        reply.send(bytes(1 << 16))
 
 
 @bad
@@ -106,11 +106,11 @@ def endless_foreign_blocks(asked, reply, server):
         wrong_bytes(asked, reply, server)
         return
     head(reply, True)
-    reply.bytes(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
+    reply.send(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
     number = 0
     while True:
         block = number.to_bytes(8, "big") * 100
-        reply.bytes(section(Cid.of(block), block))
+        reply.send(section(Cid.of(block), block))
         number += 1
 
 
@@ -120,9 +120,9 @@ def endless_empty_blocks(asked, reply, server):
         wrong_bytes(asked, reply, server)
         return
     head(reply, True)
-    reply.bytes(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
+    reply.send(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
     while True:
-        reply.bytes(section(Cid.of(b""), b"") * 1000)
+        reply.send(section(Cid.of(b""), b"") * 1000)
 
 
 @bad
@@ -131,9 +131,9 @@ def the_root_again_and_again(asked, reply, server):
         endless_block(asked, reply, server)
         return
     head(reply, True)
-    reply.bytes(car_header([asked.cid]))
+    reply.send(car_header([asked.cid]))
     while True:
-        reply.bytes(section(asked.cid, server.blocks[asked.cid]) * 100)
+        reply.send(section(asked.cid, server.blocks[asked.cid]) * 100)
 
 
 @bad
@@ -146,7 +146,7 @@ def huge_varints(asked, reply, server):
 @bad
 def a_huge_length(asked, reply, server):
     reply.head(200, Content_Type=CAR if asked.car else RAW, Content_Length=1 << 50)
-    reply.bytes(bytes(1 << 20))
+    reply.send(bytes(1 << 20))
     return "close"
 
 
@@ -187,7 +187,7 @@ def stall_after_the_root(asked, reply, server):
     if not asked.car:
         reply.wait(60)
     head(reply, True)
-    reply.bytes(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
+    reply.send(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
     reply.wait(60)
 
 
@@ -232,15 +232,15 @@ def packed_although_not_asked_for(asked, reply, server):
 
 @bad
 def no_http(asked, reply, server):
-    reply.bytes(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+    reply.send(b"SSH-2.0-OpenSSH_9.2p1\r\n")
     return "close"
 
 
 @bad
 def endless_headers(asked, reply, server):
-    reply.bytes(b"HTTP/1.1 200 OK\r\n")
+    reply.send(b"HTTP/1.1 200 OK\r\n")
     while True:
-        reply.bytes(b"X-More: and more\r\n" * 100)
+        reply.send(b"X-More: and more\r\n" * 100)
 
 
 @pytest.fixture(params=BAD)
@@ -347,7 +347,7 @@ def test_a_car_cut_off_anywhere_gives_true_pairs_only(framed):
             server.honest(asked, reply)
             return None
         head(reply, True, **({"Content_Length": len(car)} if framed else {}))
-        reply.bytes(car[:cut])
+        reply.send(car[:cut])
         return "close"
 
     with RogueGateway(blocks, cut_off) as server:
@@ -372,7 +372,7 @@ def test_a_block_cut_off_is_no_lie():
 
     def cut_off(asked, reply, server):
         reply.head(200, Content_Type=RAW, **({"Content_Length": len(block)} if server.count() % 2 else {}))
-        reply.bytes(block[:-1])
+        reply.send(block[:-1])
         return "close"
 
     with RogueGateway(dict(BLOCKS), cut_off) as server:

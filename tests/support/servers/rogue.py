@@ -59,7 +59,7 @@ class Reply:
     def __init__(self, write: Callable[[bytes], object], server: RogueGateway) -> None:
         self._write, self._server = write, server
 
-    def bytes(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Send bytes as they are."""
         self._write(data)
         self._server.sent += len(data)
@@ -67,16 +67,16 @@ class Reply:
     def head(self, status: int = 200, **headers: object) -> None:
         """Send the head of an answer; underscores in names stand for hyphens."""
         lines = [f"HTTP/1.1 {status} Said", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
-        self.bytes("\r\n".join([*lines, "", ""]).encode())
+        self.send("\r\n".join([*lines, "", ""]).encode())
 
     def whole(self, body: bytes = b"", status: int = 200, type: str = RAW, **headers: object) -> None:  # noqa: A002 - HTTP's word
         """Send a whole answer with its length."""
         self.head(status, Content_Type=type, Content_Length=len(body), **headers)
-        self.bytes(body)
+        self.send(body)
 
     def chunk(self, data: bytes) -> None:
         """Send one chunk of a chunked body; the empty one ends it."""
-        self.bytes(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     def wait(self, seconds: float) -> None:
         """Sleep, but not longer than the server lives."""
@@ -214,5 +214,5 @@ def _read(file: Any) -> Asked | None:
 def slowly(reply: Reply, data: bytes, pause: float) -> None:
     """Send byte by byte."""
     for number in range(len(data)):
-        reply.bytes(data[number : number + 1])
+        reply.send(data[number : number + 1])
         reply.wait(pause)

@@ -79,7 +79,7 @@ class Routers:
         finally:
             answer.close()
         try:
-            records = _records(json.loads(body if body is not None else b"too long"))
+            records = list(_records(json.loads(body if body is not None else b"too long")))
         except (ValueError, RecursionError) as error:
             raise TierUnavailable(f"{router} answered what is no list of providers") from error
         near = _is_near(urlsplit(router).hostname or "")
