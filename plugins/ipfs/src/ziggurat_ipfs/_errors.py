@@ -73,6 +73,9 @@ def refusal(refused: Refused) -> TierError:
         return TierFull(f"{where}: {said}: free space on the node, or collect its garbage")
     if _PASSING.search(said) or status in (502, 503):
         return TierUnavailable(f"{where}: {said or f'status {status}'}: try again", retryable=True)
+    if NOT_HELD.search(said):
+        # A DAG that is not whole: the node may have collected a part while it was being pinned.
+        return TierUnavailable(f"{where}: the DAG is not whole there ({said}): try again", retryable=True)
     if _DENIED.search(said):
         return TierDenied(f"{where}: {said}: let the node write to its repository")
     return TierUnavailable(f"{where}: {said or f'status {status}'}: look into the node's log")

@@ -34,8 +34,11 @@ class _Count:
             yield cid, block
 
 
-def import_dag(rpc: Rpc, root: Cid, dag: Dag, provide: Provide) -> None:
+def import_dag(rpc: Rpc, root: Cid, dag: Dag, provide: Provide) -> Cid:
     """Send a whole DAG and have its root pinned in the same call.
+
+    Returns:
+        The root in the version in which it was pinned: the DAG's own, which may not be the key's.
 
     Raises:
         ContentMismatch: The DAG gave more or fewer bytes than its size; nothing was pinned.
@@ -47,13 +50,16 @@ def import_dag(rpc: Rpc, root: Cid, dag: Dag, provide: Provide) -> None:
     named, first = _root_first(root, pairs)
     car = write_car((named,), count.of(_chained(first, pairs)))
     _upload(rpc, (named,), car, dag.size, count, provide)
+    return named
 
 
-def resume_dag(rpc: Rpc, root: Cid, dag: Dag, provide: Provide) -> int:
+def resume_dag(rpc: Rpc, root: Cid, dag: Dag, provide: Provide) -> Cid:
     """Send what a node lacks of a DAG, and have its root pinned in the same call.
 
+    The root block is always sent. Blocks that are collected after they were asked about make the pin fail.
+
     Returns:
-        Blocks that were sent; the root is always among them.
+        As `import_dag`.
 
     Raises:
         Refused, TierError: Nothing was pinned.
@@ -71,7 +77,7 @@ def resume_dag(rpc: Rpc, root: Cid, dag: Dag, provide: Provide) -> int:
                 yield from (pair for pair, here in zip(window, held, strict=True) if not here)
 
         _upload(rpc, (named,), write_car((named,), count.of(lacking())), None, count, provide)
-    return count.blocks
+    return named
 
 
 def import_pairs(rpc: Rpc, dags: Mapping[Cid, Sequence[Pair]], provide: Provide) -> dict[Cid, TierError]:

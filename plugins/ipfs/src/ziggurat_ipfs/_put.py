@@ -38,17 +38,9 @@ def put_dag(rpc: Rpc, cid: Cid, dag: Dag, claims: Claims, provide: Provide) -> N
     if pins := pins_of(rpc, cid):
         claims.take(rpc, pins)
         return
-    if (dag.size or 0) > _SMALL and holds_block(rpc, cid):
-        resume_dag(rpc, cid, dag, provide)
-    else:
-        import_dag(rpc, cid, dag, provide)
-    claims.name(rpc, [_pinned_as(rpc, cid)])
-
-
-def _pinned_as(rpc: Rpc, cid: Cid) -> Cid:
-    """The root in the version in which an import pinned it: that of the CAR, which may not be the key's."""
-    pins = pins_of(rpc, cid, first=True)
-    return (root_of(pins[0]) if pins else None) or cid
+    broken = (dag.size or 0) > _SMALL and holds_block(rpc, cid)
+    pinned = resume_dag(rpc, cid, dag, provide) if broken else import_dag(rpc, cid, dag, provide)
+    claims.name(rpc, [pinned])
 
 
 def put_small(
