@@ -96,10 +96,10 @@ def _forbidden(refused: Refused) -> TierDenied:
 
 def unreachable(error: Exception, where: str) -> TierError:
     """The error of the contract for a connection that failed."""
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return TierTimeout(f"{where}: no connection in time; is the node running?", retryable=True)
     if isinstance(error, urllib3.exceptions.NewConnectionError | ConnectionRefusedError | FileNotFoundError):
         return TierUnavailable(f"{where}: no connection; start the node, or correct api", retryable=True)
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+        return TierTimeout(f"{where}: no connection in time; is the node running?", retryable=True)
     if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError):
         return TierTimeout(f"{where}: no answer in time; try again", retryable=True)
     if isinstance(error, urllib3.exceptions.SSLError):

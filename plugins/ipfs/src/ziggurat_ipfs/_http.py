@@ -33,7 +33,9 @@ class _Answer(http.client.HTTPResponse):
             line = self.fp.readline(_MAX_LINE + 1)
             if len(line) > _MAX_LINE:
                 raise http.client.LineTooLong("trailer line")
-            if line in (b"\r\n", b"\n", b""):
+            if not line:
+                raise http.client.IncompleteRead(b"")  # what failed late would stand here
+            if line in (b"\r\n", b"\n"):
                 return
             name, _, value = line.decode("latin-1").partition(":")
             self.told[name.strip().lower()] = value.strip()

@@ -254,6 +254,12 @@ class Rpc:
             raise source.error
         if answer.status != 200:
             raise self._refused(command, answer)
+        if not {"transfer-encoding", "content-length"} & {name.lower() for name in answer.headers}:
+            answer.close()
+            raise TierUnavailable(
+                f"{command} at {self._api}: an answer that does not tell its end, perhaps cut off; try again",
+                retryable=True,
+            )
         return Body(answer, command, self._api)
 
     def ask_peer(self) -> str:
