@@ -215,7 +215,7 @@ def _sent(ipfs: Ipfs, work: Callable[[], object]) -> int:
     try:
         work()
     finally:
-        del rpc.open  # type: ignore[method-assign] # the same
+        del rpc.open
     return total
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ziggurat.backend import (
     BackendType,
@@ -27,6 +27,7 @@ from ziggurat_ipfs._options import IpfsOptions
 from ziggurat_ipfs._pins import Pin, list_pins, pins_of, root_of
 from ziggurat_ipfs._put import put_dag, put_small
 from ziggurat_ipfs._read import describe, read_block, read_dag
+from ziggurat_ipfs._verify import prove_pin
 
 __all__ = ["Ipfs", "backend"]
 
@@ -115,16 +116,23 @@ class Ipfs:
         """Which pins are ours."""
         return self._claims
 
-    def pins(self) -> Iterator[Pin]:
-        """Every recursive pin of the node, whoever made it.
+    def pins(self, kind: str = "recursive") -> Iterator[Pin]:
+        """Every pin of the node of a kind, whoever made it.
+
+        Args:
+            kind: "recursive", "direct", "indirect" or "all".
 
         Raises:
             TierError: The list could not be begun, or not be completed.
         """
         try:
-            yield from self._nodes.claiming(list_pins)
+            yield from self._nodes.claiming(lambda rpc: list_pins(rpc, kind))
         except Refused as refused:
             raise refusal(refused) from refused
+
+    def prove(self, cid: str, progress: Callable[[int], object] | None = None) -> tuple[int, int]:
+        """Read and prove all blocks of a pin; gives their number and bytes. See `prove_pin`."""
+        return self._nodes.claiming(lambda rpc: prove_pin(rpc, cid, progress))
 
     def _collect(self) -> None:
         """Have the node collect garbage. The claim is gone already, so a failure is no error of the evict."""

@@ -40,15 +40,17 @@ _AT_ONCE = 200  # CIDs in one address line
 
 @frozen
 class Pin:
-    """A recursive pin.
+    """A pin.
 
     Attributes:
         cid: Text of the root, in the version in which it is pinned.
         name: Its name, "" for none.
+        kind: "recursive", "direct" or "indirect".
     """
 
     cid: str
     name: str = ""
+    kind: str = "recursive"
 
     @property
     def holders(self) -> tuple[str, ...]:
@@ -106,18 +108,22 @@ def pins_of(rpc: Rpc, cid: Cid, *, first: bool = False) -> list[Pin]:
     return found
 
 
-def list_pins(rpc: Rpc) -> Generator[Pin, None, None]:
-    """Every recursive pin of a node, as they come.
+def list_pins(rpc: Rpc, kind: str = "recursive") -> Generator[Pin, None, None]:
+    """Every pin of a kind, as they come.
+
+    Args:
+        rpc: The node.
+        kind: "recursive", "direct", "indirect" or "all".
 
     Raises:
         Refused, TierError: Also in mid-stream: the list could not be completed.
     """
-    body = rpc.open("pin/ls", options={"type": "recursive", "names": "true", "stream": "true"})
+    body = rpc.open("pin/ls", options={"type": kind, "names": "true", "stream": "true"})
     try:
         for row in body.rows():
             if not isinstance(row, dict) or not isinstance(row.get("Cid"), str):
                 raise TierUnavailable(f"pin/ls at {rpc} gave a row without a CID")
-            yield Pin(row["Cid"], str(row.get("Name") or ""))
+            yield Pin(row["Cid"], str(row.get("Name") or ""), str(row.get("Type") or kind))
     finally:
         body.close()
 
