@@ -120,7 +120,7 @@ def requirement_names(requirements: list[str]) -> set[str]:
         ("core", "ziggurat", {"hypothesis", "pytest"}),  # the extra `testing`
         ("plugins/memory", "ziggurat_memory", set()),
         ("plugins/disk", "ziggurat_disk", set()),
-        ("plugins/ipfs", "ziggurat_ipfs", {"click"}),  # what plugin commands share comes with the core
+        ("plugins/ipfs", "ziggurat_ipfs", set()),
     ],
 )
 def test_what_a_distribution_imports_it_requires(project: str, package: str, extra: set[str]) -> None:

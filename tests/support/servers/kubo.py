@@ -80,20 +80,25 @@ class KuboNode:
             raise RuntimeError(f"ipfs {' '.join(arguments)}: {done.stderr.decode()}")
         return done.stdout.decode()
 
-    def start(self) -> KuboNode:
-        """Start the daemon, and wait until its RPC and its gateway answer."""
+    def start(self, *, offline: bool = True, ready: bool = True) -> KuboNode:
+        """Start the daemon, and wait until its RPC and its gateway answer.
+
+        Args:
+            offline: Without a network; online it knows no peers, so that a search finds nothing.
+            ready: Wait until the RPC answers; it does not where it wants a password.
+        """
         for name in ("api", "gateway"):
             (self.folder / name).unlink(missing_ok=True)
         with (self.folder / "daemon.log").open("ab") as log:
             self._daemon = subprocess.Popen(
-                [str(self._binary), "daemon", "--offline"],
+                [str(self._binary), "daemon", *(["--offline"] if offline else [])],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         end = time.monotonic() + _READY
-        while not self._answers():
+        while not self._answers(ready):
             if self._daemon.poll() is not None or time.monotonic() > end:
                 said = (self.folder / "daemon.log").read_text()[-2000:]
                 self.stop()
@@ -101,7 +106,7 @@ class KuboNode:
             time.sleep(0.05)
         return self
 
-    def _answers(self) -> bool:
+    def _answers(self, ready: bool) -> bool:
         try:
             address = (self.folder / "api").read_text().strip()
             self.gateway = (self.folder / "gateway").read_text().strip()
@@ -110,7 +115,7 @@ class KuboNode:
         _, kind, host, *rest = address.split("/")
         self.api = address if kind == "unix" else f"http://{host}:{rest[1]}"
         try:
-            return kind == "unix" or bool(self.rpc("id"))
+            return kind == "unix" or not ready or bool(self.rpc("id"))
         except OSError:
             return False
 
