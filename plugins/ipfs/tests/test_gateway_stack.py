@@ -6,7 +6,7 @@ import pytest
 from tests.support.servers.rogue import RogueGateway
 from tests.support.stacks import Spec, disk, memory, open_stack
 
-from ziggurat.content import Cid
+from ziggurat.content import Cid, parse_node
 from ziggurat.errors import BlobNotFound, StoreError, ZigguratError
 from ziggurat.testing._content import file, noise
 from ziggurat_ipfs.gateway import GatewayOptions, backend
@@ -28,7 +28,7 @@ def add(kubo, data, *more):
         ("--trickle", "--chunker=size-10000"),
         ("--chunker=rabin-1024-4096-8192",),
         ("--inline", "--inline-limit=40"),
-        ("--mode=0644", "--mtime=1700000000"),
+        ("--mode=0644", "--mtime=1700000000", "--raw-leaves=false"),
         ("--hash=blake2b-256",),
     ],
     ids=lambda how: " ".join(how) or "as it comes",
@@ -66,6 +66,8 @@ def test_directories_and_hamts_are_walked(own_kubo, tmp_path):
     (tree / "sub" / "deep").write_bytes(noise(5000, 1))
     root = Cid.parse(node.run("add", "-Qr", str(tree)).strip())
     with open_stack(tmp_path / "stack", memory("ram", 10**8), net(node.gateway)) as store:
+        (tier,) = (tier for tier in store.tiers if tier.name == "net")
+        assert parse_node(tier.block(root)).type == "hamt"
         assert len(list(store.ls(root))) == 301
         assert store.get(f"{root}/file-123") == noise(20, 123)
         assert store.get(f"{root}/sub/deep") == noise(5000, 1)
@@ -125,9 +127,12 @@ def test_half_a_dag_at_each_of_two_gateways_makes_a_whole(tmp_path):
     data = noise(200_000, 6)
     sample = file(data, leaf=5000, fan=8)
     pairs = list(sample.blocks.items())
-    with RogueGateway(dict(pairs[:20])) as one, RogueGateway(dict(pairs[20:])) as two:
-        with open_stack(tmp_path, net(one.url, two.url)) as store:
-            assert store.get(sample.root) == data
+    with (
+        RogueGateway(dict(pairs[:20])) as one,
+        RogueGateway(dict(pairs[20:])) as two,
+        open_stack(tmp_path, net(one.url, two.url)) as store,
+    ):
+        assert store.get(sample.root) == data
 
 
 def test_threads_share_one_tier(kubo, tmp_path):
