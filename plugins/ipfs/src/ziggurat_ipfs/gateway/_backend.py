@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from attrs import evolve
+
 from ziggurat.backend import BackendType, ByteRange, Capabilities, Cid, Context, Dag, Stat, as_key, hookimpl
 from ziggurat.content import DAG_PB
-from ziggurat.errors import TierError, Unsupported
+from ziggurat.errors import BlobNotFound, TierError, Unsupported
 from ziggurat_ipfs.gateway._health import Gateways, Health, Peer
 from ziggurat_ipfs.gateway._http import Client
+from ziggurat_ipfs.gateway._names import MOST_HOPS, Name, Names, Resolved, parse_name
 from ziggurat_ipfs.gateway._options import GatewayOptions
 from ziggurat_ipfs.gateway._race import ask_each, summed_up
 from ziggurat_ipfs.gateway._reads import Reads
@@ -39,6 +42,7 @@ class Gateway:
         self._gateways = Gateways(options.urls, context.logger)
         self._client = Client(context.timeouts, options.patience)
         self._reads = Reads(self._client, self._gateways, options.max_block, search=options.search)
+        self._names = Names(self._client, self._gateways)
         self._routers = Routers(self._client, options.routing)
 
     @hookimpl
@@ -74,6 +78,40 @@ class Gateway:
     def health(self) -> tuple[Health, ...]:
         """How each gateway has done since the store was opened."""
         return self._gateways.health()
+
+    def resolve(self, name: str) -> Resolved:
+        """What an IPNS or DNSLink name points to now, through further names to a CID.
+
+        Args:
+            name: ``/ipns/NAME``, ``ipns://NAME`` or ``NAME``, perhaps with a path.
+
+        Returns:
+            The path it leads to, how long that may be remembered, and whether signatures prove it.
+
+        Raises:
+            InvalidCid, UnsupportedContent: No name, or of a kind that is not read.
+            BlobNotFound: No gateway knows it, or it leads in a circle.
+            TierError: Some gateway could not tell.
+        """
+        parsed = parse_name(name)
+        answer: Resolved | None = None
+        for _ in range(MOST_HOPS):
+            found = self._step(parsed)
+            answer = found if answer is None else answer.then(found)
+            if not answer.target.startswith("/ipns/"):
+                _ = answer.cid  # what is no CID is said here
+                return answer
+            parsed = parse_name(answer.target)
+        raise BlobNotFound(f"{name} leads from name to name and to no CID", cid=name)
+
+    def _step(self, name: Name) -> Resolved:
+        found, failures = self._race(
+            self._gateways.order(), lambda peer, line: self._names.ask(peer, name, line), _nothing
+        )
+        found = self._told(found, failures)
+        if found is None:
+            raise BlobNotFound(f"no gateway knows the name {name.text}", cid=name.text)
+        return evolve(found, target=f"{found.target.rstrip('/')}/{name.path}") if name.path else found
 
     # -- asking -----------------------------------------------------------------------------------
 

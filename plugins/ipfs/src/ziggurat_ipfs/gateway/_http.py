@@ -98,9 +98,9 @@ class Client:
         manager = self._managers.get(proxy)
         if manager is None:
             manager = (
-                urllib3.ProxyManager(proxy, num_pools=16, maxsize=16)
+                urllib3.ProxyManager(proxy, num_pools=32, maxsize=32)
                 if proxy
-                else urllib3.PoolManager(num_pools=16, maxsize=16)
+                else urllib3.PoolManager(num_pools=32, maxsize=32)
             )
             manager.pool_classes_by_scheme = POOLS
             manager = self._managers.setdefault(proxy, manager)
