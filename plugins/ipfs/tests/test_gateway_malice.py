@@ -1,6 +1,7 @@
 """Gateways that lie, stall, flood and fail: no wrong byte is served, memory and time stay bounded."""
 
 import logging
+import threading
 import time
 import tracemalloc
 
@@ -535,8 +536,6 @@ def test_connections_are_kept():
 
 
 def test_close_gives_up_what_is_under_way():
-    import threading
-
     with RogueGateway(dict(BLOCKS), silence) as server:
         tier = gateway(server.url, patience=30.0)
         threading.Timer(0.2, tier.close).start()
@@ -544,6 +543,12 @@ def test_close_gives_up_what_is_under_way():
         with pytest.raises(TierError):
             tier.get(ROOT.key, None)
         assert time.monotonic() - start < 5
+        names = [thread.name for thread in threading.enumerate()]
+        end = time.monotonic() + 5
+        while "ziggurat-gateway-watch" in names and time.monotonic() < end:
+            time.sleep(0.01)
+            names = [thread.name for thread in threading.enumerate()]
+        assert "ziggurat-gateway-watch" not in names
 
 
 def test_a_block_above_the_limit_is_refused():

@@ -61,8 +61,12 @@ def cbor(**fields):
 def record(value=f"/ipfs/{TARGET}", private=PRIVATE, hours=1.0, ttl=60, **more):
     until = (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
     fields = {
-        "TTL": ttl * 10**9, "Value": value.encode(), "Sequence": 3, "Validity": until.encode(), "ValidityType": 0,
-    }  # fmt: skip
+        "TTL": ttl * 10**9,
+        "Value": value.encode(),
+        "Sequence": 3,
+        "Validity": until.encode(),
+        "ValidityType": 0,
+    }
     data = cbor(**{**fields, **more})
     signature = private.sign(b"ipns-signature:" + data)
     out = b""

@@ -128,7 +128,7 @@ class Watch:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._until: dict[Line, float] = {}
-        self._running = False
+        self._running = self._leave = False
 
     def limit(self, line: Line, seconds: float) -> None:
         """Give a line so many seconds from now, instead of what it had."""
@@ -136,6 +136,7 @@ class Watch:
         with self._changed:
             sooner = not self._until or until < min(self._until.values())
             self._until[line] = until
+            self._leave = False
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="ziggurat-gateway-watch", daemon=True).start()
@@ -148,10 +149,11 @@ class Watch:
             self._until.pop(line, None)
 
     def cut_all(self) -> None:
-        """Cut every line that has a limit."""
+        """Cut every line that has a limit, and let the thread end."""
         with self._changed:
             lines = list(self._until)
             self._until.clear()
+            self._leave = self._running
             self._changed.notify()
         for line in lines:
             line.cut()
@@ -165,9 +167,9 @@ class Watch:
                     del self._until[line]
                 if not late:
                     wait = min(self._until.values()) - now if self._until else _IDLE
-                    woken = self._changed.wait(wait)
-                    if not woken and not self._until:
-                        self._running = False
+                    idle = not self._leave and not self._changed.wait(wait)
+                    if (idle or self._leave) and not self._until:
+                        self._running = self._leave = False
                         return
             for line in late:
                 line.cut(late=True)
