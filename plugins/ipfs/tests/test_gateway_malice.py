@@ -482,6 +482,24 @@ def test_a_slow_gateway_is_hedged_and_then_asked_last():
         tier.close()
 
 
+def test_a_car_that_dawdles_is_left_for_another_gateway(tmp_path):
+    def dawdle(asked, reply, server):
+        if not asked.car:
+            server.honest(asked, reply)
+            return
+        head(reply, True, Transfer_Encoding="chunked")
+        reply.chunk(car_header([asked.cid]))
+        for pair in server.blocks.items():
+            reply.chunk(section(*pair))
+            reply.wait(2.0)
+
+    with RogueGateway(dict(BLOCKS), dawdle) as slow, RogueGateway(dict(BLOCKS)) as good:
+        start = time.monotonic()
+        with stack(tmp_path, slow.url, good.url, hedge=0.1, patience=10.0) as store:
+            assert store.get(ROOT) == DATA
+        assert time.monotonic() - start < 3
+
+
 def test_absent_only_when_every_gateway_says_so():
     def broken(asked, reply, server):
         reply.whole(b"", 502, "text/plain")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -117,6 +118,7 @@ class RogueGateway:
 
     Attributes:
         blocks: What it holds.
+        tls: Speak TLS, with the certificate of this.
         behave: Answers instead of `honest`; None to be honest.
         asked: Every request, in order.
         connections: How many were made.
@@ -125,6 +127,7 @@ class RogueGateway:
 
     blocks: dict[Cid, bytes]
     behave: Behaviour | None = None
+    tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(factory=list)
     connections: int = 0
     sent: int = 0
@@ -178,8 +181,15 @@ class RogueGateway:
             allow_reuse_address = daemon_threads = True
             request_queue_size = 64
 
+            def get_request(self) -> Any:
+                sock, address = super().get_request()
+                if gateway.tls is not None:
+                    # The handshake comes with the first read, in the connection's own thread.
+                    sock = gateway.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                return sock, address
+
         self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 

@@ -23,6 +23,9 @@ __all__ = ["Gateway", "backend"]
 
 T = TypeVar("T")
 
+_STALL = 5
+"""Times the hedging delay that a CAR may dawdle over one block while there are others to ask."""
+
 
 class Gateway:
     """Several gateways as one read-only medium.
@@ -41,7 +44,13 @@ class Gateway:
         self.options = options
         self._gateways = Gateways(options.urls, context.logger)
         self._client = Client(context.timeouts, options.patience)
-        self._reads = Reads(self._client, self._gateways, options.max_block, search=options.search)
+        self._reads = Reads(
+            self._client,
+            self._gateways,
+            options.max_block,
+            search=options.search,
+            stall=_STALL * options.hedge,
+        )
         self._names = Names(self._client, self._gateways)
         self._routers = Routers(self._client, options.routing)
 

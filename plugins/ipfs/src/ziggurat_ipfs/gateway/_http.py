@@ -108,14 +108,14 @@ class Client:
 
     def translated(self, url: str, line: Line) -> _Translated:
         """Errors of the wire, as ours."""
-        return _Translated(self.watch, url, line, self.patience)
+        return _Translated(self.watch, url, line)
 
 
 class _Translated:
     """The one translation of what urllib3 and sockets raise; ends the line when something is raised."""
 
-    def __init__(self, watch: Watch, url: str, line: Line, patience: float) -> None:
-        self._watch, self._url, self._line, self._patience = watch, url, line, patience
+    def __init__(self, watch: Watch, url: str, line: Line) -> None:
+        self._watch, self._url, self._line = watch, url, line
 
     def __enter__(self) -> None:
         return None
@@ -127,7 +127,7 @@ class _Translated:
         where = _host(self._url)
         if self._line.late:
             raise TierTimeout(
-                f"{where} did not answer within {self._patience:g} s", retryable=True
+                f"{where} did not answer within {self._line.allowed:g} s", retryable=True
             ) from error
         if isinstance(error, ZigguratError):
             return
@@ -182,9 +182,9 @@ class Answer:
                 return None
         return bytes(out)
 
-    def limit(self) -> None:
-        """Start the clock of the next block."""
-        self._client.watch.limit(self._line, self._client.patience)
+    def limit(self, seconds: float) -> None:
+        """Give the next block so many seconds from now."""
+        self._client.watch.limit(self._line, seconds)
 
     def rest(self) -> None:
         """Stop the clock: nobody waits."""

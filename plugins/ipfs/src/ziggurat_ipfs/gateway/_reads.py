@@ -36,10 +36,14 @@ class Reads:
         gateways: Where a gateway that lies is dropped.
         max_block: Bytes of the largest block.
         search: Gateways may search their network.
+        stall: Seconds that the next block of a CAR may take where another gateway could be asked for it.
     """
 
-    def __init__(self, client: Client, gateways: Gateways, max_block: int, *, search: bool) -> None:
+    def __init__(
+        self, client: Client, gateways: Gateways, max_block: int, *, search: bool, stall: float
+    ) -> None:
         self._client, self._gateways, self._max_block = client, gateways, max_block
+        self._stall = min(stall, client.patience)
         self._more = {} if search else _CACHED
 
     def holds(self, peer: Peer, cid: Cid, line: Line) -> bool | None:
@@ -91,7 +95,7 @@ class Reads:
             answer = self._ask("GET", _address(peer, cid, query), _CAR_ACCEPT, cid, line, self._more)
             if answer is None:
                 return None
-            stream = CarStream(peer, cid, answer, self._gateways, self._max_block)
+            stream = CarStream(peer, cid, answer, self._gateways, self._max_block, self._patience())
             try:
                 _expect_type(peer, answer, CAR_TYPE)
                 if stream.open():
@@ -105,6 +109,10 @@ class Reads:
             pass
         root = self.block(peer, cid, line)
         return None if root is None else Dag(lambda: [(cid, root)])
+
+    def _patience(self) -> float:
+        """Seconds for each further block of a CAR: a stream is not hedged, so it may not dawdle."""
+        return self._stall if len(self._gateways.order()) > 1 else self._client.patience
 
     def _ask(
         self, method: str, url: str, accept: str, cid: Cid, line: Line, more: dict[str, str]
@@ -128,9 +136,11 @@ class CarStream:
     so what a reader holds is bounded by its own DAG, however long the gateway goes on.
     """
 
-    def __init__(self, peer: Peer, root: Cid, answer: Answer, gateways: Gateways, max_block: int) -> None:
+    def __init__(
+        self, peer: Peer, root: Cid, answer: Answer, gateways: Gateways, max_block: int, patience: float
+    ) -> None:
         self._peer, self._root, self._answer, self._gateways = peer, root, answer, gateways
-        self._max_block = max_block
+        self._max_block, self._patience = max_block, patience
         self._wanted = {root.digest}
         self._given: set[bytes] = set()
         self._strays = self._stray_bytes = 0
@@ -159,7 +169,7 @@ class CarStream:
                 # The clock runs while the gateway is waited for, not while the reader works.
                 self._answer.rest()
                 yield pair
-                self._answer.limit()
+                self._answer.limit(self._patience)
                 try:
                     pair = self._next()
                 except _BROKEN as error:

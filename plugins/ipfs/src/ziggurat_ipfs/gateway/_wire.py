@@ -28,15 +28,17 @@ class Line:
     """What one request goes over, whatever connection that turns out to be.
 
     Attributes:
+        allowed: Seconds that it was given last.
         late: It was cut because its time was over.
     """
 
-    __slots__ = ("_connection", "_cut", "_lock", "late")
+    __slots__ = ("_connection", "_cut", "_lock", "allowed", "late")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection: HTTPConnection | None = None
         self._cut = self.late = False
+        self.allowed = 0.0
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -133,6 +135,7 @@ class Watch:
     def limit(self, line: Line, seconds: float) -> None:
         """Give a line so many seconds from now, instead of what it had."""
         until = time.monotonic() + seconds
+        line.allowed = seconds
         with self._changed:
             sooner = not self._until or until < min(self._until.values())
             self._until[line] = until
