@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import urllib3
@@ -134,7 +135,7 @@ def _many(quick: bool) -> Iterator[Row]:
                 block = os.urandom(4 * KIB)
                 cid = Cid.of(block, RAW)
                 size = len(car_header([cid])) + car_section_size(cid, len(block))
-                items.append((cid.key, Dag(lambda pair=(cid, block): iter([pair]), size=size), None))
+                items.append((cid.key, Dag(partial(iter, [(cid, block)]), size=size), None))
             start = time.perf_counter()
             answers = ipfs.put_many(items)
             taken = time.perf_counter() - start

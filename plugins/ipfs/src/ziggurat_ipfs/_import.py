@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from ziggurat.content import Cid, Dag, car_header, car_section_size, write_car
-from ziggurat.errors import ContentMismatch, TierError, TierUnavailable, ZigguratError
+from ziggurat.errors import ContentMismatch, TierUnavailable, ZigguratError
 from ziggurat_ipfs._errors import NOT_HELD, Refused, refusal
 from ziggurat_ipfs._options import Provide
 from ziggurat_ipfs._rpc import Rpc, multipart
 
-__all__ = ["holds_block", "import_dag", "import_pairs", "resume_dag"]
+__all__ = ["holds_block", "import_blocks", "import_dag", "resume_dag"]
 
 Pair = tuple[Cid, bytes]
 
@@ -80,25 +80,21 @@ def resume_dag(rpc: Rpc, root: Cid, dag: Dag, provide: Provide) -> Cid:
     return named
 
 
-def import_pairs(rpc: Rpc, dags: Mapping[Cid, Sequence[Pair]], provide: Provide) -> dict[Cid, TierError]:
-    """Send several small DAGs in one CAR and have each root pinned.
+def import_blocks(rpc: Rpc, dags: Mapping[Cid, Sequence[Pair]], provide: Provide) -> None:
+    """Send the blocks of several small DAGs in one CAR; nothing is pinned.
 
     Args:
         rpc: The node.
         dags: Blocks of each by its root.
         provide: Whether to announce the roots.
 
-    Returns:
-        Why a root is not pinned, for those that are not.
-
     Raises:
-        Refused, TierError: Nothing is known of any.
+        Refused, TierError: The node may have taken some blocks.
     """
     count = _Count()
     blocks = {cid: block for pairs in dags.values() for cid, block in pairs}
     size = len(car_header(dags)) + sum(car_section_size(cid, len(block)) for cid, block in blocks.items())
-    car = write_car(dags, count.of(blocks.items()))
-    return _upload(rpc, tuple(dags), car, size, count, provide, each=True)
+    _upload(rpc, (), write_car(dags, count.of(blocks.items())), size, count, provide)
 
 
 def holds_block(rpc: Rpc, cid: Cid) -> bool:
@@ -136,19 +132,23 @@ def _upload(
     size: int | None,
     count: _Count,
     provide: Provide,
-    *,
-    each: bool = False,
-) -> dict[Cid, TierError]:
+) -> None:
+    """Send a CAR and have `roots` pinned in the same call; without any, nothing is pinned."""
     head, tail, kind = multipart("dag.car", _TYPE)
     headers = {"Content-Type": kind}
     if size is None:
         headers["Transfer-Encoding"] = "chunked"
     else:
         headers["Content-Length"] = str(len(head) + size + len(tail))
-    options = {"pin_roots": "true", "stats": "true", "offline": "true", **_provided(provide)}
+    options = {
+        "pin_roots": "true" if roots else "false",
+        "stats": "true",
+        "offline": "true",
+        **_provided(provide),
+    }
     body = rpc.open("dag/import", options=options, upload=(_framed(head, car, tail, size), headers))
     try:
-        return _checked(rpc, roots, list(body.rows()), count, each=each)
+        _check(rpc, roots, body.rows(), count)
     finally:
         body.close()
 
@@ -183,9 +183,7 @@ def _framed(head: bytes, car: Iterable[bytes], tail: bytes, size: int | None) ->
     yield bytes(waiting) + tail
 
 
-def _checked(
-    rpc: Rpc, roots: Sequence[Cid], rows: Iterable[object], count: _Count, *, each: bool
-) -> dict[Cid, TierError]:
+def _check(rpc: Rpc, roots: Sequence[Cid], rows: Iterable[object], count: _Count) -> None:
     """Look at every line of the answer: a refusal to pin comes with the status 200."""
     told: dict[Cid, str] = {}
     stats: object = None
@@ -201,14 +199,9 @@ def _checked(
         raise TierUnavailable(
             f"dag/import at {rpc} took {arrived} of {count.blocks} blocks: try again", retryable=True
         )
-    failed = {
-        root: refusal(Refused(200, told.get(root, "the root was not pinned"), "dag/import", str(rpc)))
-        for root in roots
-        if told.get(root, "missing")
-    }
-    if failed and not each:
-        raise next(iter(failed.values()))
-    return failed
+    for root in roots:
+        if said := told.get(root, "the root was not pinned"):
+            raise refusal(Refused(200, said, "dag/import", str(rpc)))
 
 
 def _cid_in(root: dict[str, object], rpc: Rpc) -> Cid:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from itertools import islice
+from typing import TypeVar
 
 from ziggurat.backend import Stat
 from ziggurat.content import Cid, Dag
 from ziggurat.errors import TierError, ZigguratError
 from ziggurat_ipfs._claims import Claims
-from ziggurat_ipfs._errors import Refused, refusal
-from ziggurat_ipfs._import import Pair, holds_block, import_dag, import_pairs, resume_dag
+from ziggurat_ipfs._errors import NOT_HELD, Refused, refusal
+from ziggurat_ipfs._import import Pair, holds_block, import_blocks, import_dag, resume_dag
 from ziggurat_ipfs._options import Provide
 from ziggurat_ipfs._pins import Pin, list_pins, pins_of, root_of
 from ziggurat_ipfs._rpc import Rpc
 
 __all__ = ["put_dag", "put_small"]
+
+Failure = TypeVar("Failure", bound=ZigguratError)
 
 _SMALL = 1 << 20  # bytes of a CAR up to which a DAG travels with others
 _LOAD = 16 << 20  # bytes of the CAR in which they travel
@@ -47,6 +50,9 @@ def put_small(
     rpc: Rpc, dags: Sequence[tuple[Cid, Dag]], claims: Claims, provide: Provide
 ) -> list[Stat | ZigguratError]:
     """Import and pin several DAGs, the small ones together.
+
+    What travels together is pinned after its import: a collection in between makes the pin fail, and then
+    each is put alone.
 
     Returns:
         For each its `Stat`, or why it is not pinned.
@@ -80,7 +86,7 @@ def put_small(
     return [answers[place] for place in range(len(dags))]
 
 
-def _told(error: Refused | ZigguratError) -> ZigguratError:
+def _told(error: Refused | Failure) -> TierError | Failure:
     return refusal(error) if isinstance(error, Refused) else error
 
 
@@ -109,19 +115,21 @@ def _send(
     provide: Provide,
 ) -> dict[int, Stat | ZigguratError]:
     roots = {pairs[0][0] if pairs else cid: pairs for cid, pairs in load.values()}
-    failed: dict[Cid, TierError]
     try:
-        failed = import_pairs(rpc, roots, provide)
-        claims.name(rpc, [root for root in roots if root not in failed])
+        # Each pin costs the node a sync: pinned by the import they would cost another one for the name.
+        import_blocks(rpc, roots, provide)
+        claims.name(rpc, list(roots))
     except (Refused, TierError) as error:
         told = _told(error)
-        if getattr(told, "retryable", False):
+        if told.retryable and not _collected(error):
             return {place: copy(told) for place in load}
-        return _alone(rpc, load, dags, claims, provide)  # one of them may spoil it for all
-    return {
-        place: failed[cid] if cid in failed else Stat(stored=dags[place][1].size)
-        for place, (cid, _) in load.items()
-    }
+        return _alone(rpc, load, dags, claims, provide)  # one of them may have spoiled it for all
+    return {place: Stat(stored=dags[place][1].size) for place in load}
+
+
+def _collected(error: Refused | TierError) -> bool:
+    """Whether a block was not there when it was to be pinned: never sent, or collected since."""
+    return isinstance(error, Refused) and NOT_HELD.search(error.message) is not None
 
 
 def _alone(
