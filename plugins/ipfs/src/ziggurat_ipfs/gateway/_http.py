@@ -78,9 +78,9 @@ class Client:
                     response.drain_conn()  # there is no body, but only this gives the connection back
             if response.status not in (301, 302, 303, 307, 308):
                 return Answer(self, url, response, line)
-            location = response.headers.get("Location", "")
             response.close()
-            asked = where_to(asked, location, cid)
+            with self.translated(url, line):
+                asked = where_to(asked, response.headers.get("Location", ""), cid)
         self.watch.free(line)
         raise TierUnavailable(f"{_host(url)} redirects in a circle")
 
