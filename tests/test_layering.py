@@ -24,7 +24,12 @@ ROOMS = [
 @pytest.fixture
 def empty(tmp_path: Path) -> Path:
     """The repository's packages with their rooms, all empty, and its real contracts."""
-    for package in ("ziggurat_memory", "ziggurat_disk", *(f"ziggurat/{room}" for room in ROOMS)):
+    for package in (
+        "ziggurat_memory",
+        "ziggurat_disk",
+        "ziggurat_ipfs",
+        *(f"ziggurat/{room}" for room in ROOMS),
+    ):
         (tmp_path / package).mkdir(parents=True)
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "ziggurat/__main__").rename(tmp_path / "main")
@@ -115,6 +120,7 @@ def requirement_names(requirements: list[str]) -> set[str]:
         ("core", "ziggurat", {"hypothesis", "pytest"}),  # the extra `testing`
         ("plugins/memory", "ziggurat_memory", set()),
         ("plugins/disk", "ziggurat_disk", set()),
+        ("plugins/ipfs", "ziggurat_ipfs", set()),
     ],
 )
 def test_what_a_distribution_imports_it_requires(project: str, package: str, extra: set[str]) -> None:

@@ -1,0 +1,150 @@
+"""Puts: what is pinned already is acknowledged, the rest is imported and named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from itertools import islice
+from typing import TypeVar
+
+from ziggurat.backend import Stat
+from ziggurat.content import Cid, Dag
+from ziggurat.errors import TierError, ZigguratError
+from ziggurat_ipfs._claims import Claims
+from ziggurat_ipfs._errors import NOT_HELD, Refused, refusal
+from ziggurat_ipfs._import import Pair, holds_block, import_blocks, import_dag, resume_dag
+from ziggurat_ipfs._options import Provide
+from ziggurat_ipfs._pins import Pin, list_pins, pins_of, root_of
+from ziggurat_ipfs._rpc import Rpc
+
+__all__ = ["put_dag", "put_small"]
+
+Failure = TypeVar("Failure", bound=ZigguratError)
+
+_SMALL = 1 << 20  # bytes of a CAR up to which a DAG travels with others
+_LOAD = 16 << 20  # bytes of the CAR in which they travel
+_ROOTS = 1000  # and how many of them
+_LIST_FROM = 16  # items from which all pins are listed instead of asking for each
+_LIST_MOST = 20  # pins for each item, after which listing costs more than asking
+
+
+def put_dag(rpc: Rpc, cid: Cid, dag: Dag, claims: Claims, provide: Provide) -> None:
+    """Import and pin one DAG, unless it is pinned.
+
+    An import of an existing pin would erase its name, so the pin is asked for first. A root block that is
+    there without a pin is what a broken import leaves behind: then only what is missing is sent.
+
+    Raises:
+        Refused, TierError: It is not pinned.
+        Exception: What reading the DAG raised, unchanged; it is not pinned.
+    """
+    if pins := pins_of(rpc, cid):
+        claims.take(rpc, pins)
+        return
+    broken = (dag.size or 0) > _SMALL and holds_block(rpc, cid)
+    pinned = resume_dag(rpc, cid, dag, provide) if broken else import_dag(rpc, cid, dag, provide)
+    claims.name(rpc, [pinned])
+
+
+def put_small(
+    rpc: Rpc, dags: Sequence[tuple[Cid, Dag]], claims: Claims, provide: Provide
+) -> list[Stat | ZigguratError]:
+    """Import and pin several DAGs, the small ones together.
+
+    What travels together is pinned after its import: a collection in between makes the pin fail, and then
+    each is put alone.
+
+    Returns:
+        For each its `Stat`, or why it is not pinned.
+
+    Raises:
+        Refused, TierError: Nothing is known of any.
+    """
+    answers: dict[int, Stat | ZigguratError] = {}
+    pinned = _pinned_among(rpc, [cid for cid, _ in dags])
+    load: dict[int, tuple[Cid, list[Pair]]] = {}
+    weight = 0
+    for place, (cid, dag) in enumerate(dags):
+        stat = Stat(stored=dag.size)
+        try:
+            if cid in pinned:
+                claims.take(rpc, pinned[cid])
+                answers[place] = stat
+            elif dag.size is None or dag.size > _SMALL:
+                put_dag(rpc, cid, dag, claims, provide)
+                answers[place] = stat
+            else:
+                if load and (weight + dag.size > _LOAD or len(load) >= _ROOTS):
+                    answers.update(_send(rpc, load, dags, claims, provide))
+                    load, weight = {}, 0
+                load[place] = cid, list(dag.pairs())
+                weight += dag.size
+        except (Refused, ZigguratError) as error:
+            answers[place] = _told(error)
+    if load:
+        answers.update(_send(rpc, load, dags, claims, provide))
+    return [answers[place] for place in range(len(dags))]
+
+
+def _told(error: Refused | Failure) -> TierError | Failure:
+    return refusal(error) if isinstance(error, Refused) else error
+
+
+def _pinned_among(rpc: Rpc, cids: Sequence[Cid]) -> dict[Cid, list[Pin]]:
+    """The pins of those roots that have some."""
+    wanted = set(cids)
+    if len(wanted) >= _LIST_FROM:
+        found: dict[Cid, list[Pin]] = {}
+        most = _LIST_MOST * len(wanted)
+        pins = list_pins(rpc)
+        for pin in islice(pins, most):
+            cid = root_of(pin)
+            if cid is not None and cid in wanted:
+                found.setdefault(cid, []).append(pin)
+        if next(pins, None) is None:
+            return found
+        pins.close()
+    return {cid: held for cid in wanted if (held := pins_of(rpc, cid))}
+
+
+def _send(
+    rpc: Rpc,
+    load: dict[int, tuple[Cid, list[Pair]]],
+    dags: Sequence[tuple[Cid, Dag]],
+    claims: Claims,
+    provide: Provide,
+) -> dict[int, Stat | ZigguratError]:
+    roots = {pairs[0][0] if pairs else cid: pairs for cid, pairs in load.values()}
+    try:
+        # Each pin costs the node a sync: pinned by the import they would cost another one for the name.
+        import_blocks(rpc, roots, provide)
+        claims.name(rpc, list(roots))
+    except (Refused, TierError) as error:
+        told = _told(error)
+        if told.retryable and not _collected(error):
+            return {place: copy(told) for place in load}
+        return _alone(rpc, load, dags, claims, provide)  # one of them may have spoiled it for all
+    return {place: Stat(stored=dags[place][1].size) for place in load}
+
+
+def _collected(error: Refused | TierError) -> bool:
+    """Whether a block was not there when it was to be pinned: never sent, or collected since."""
+    return isinstance(error, Refused) and NOT_HELD.search(error.message) is not None
+
+
+def _alone(
+    rpc: Rpc,
+    load: dict[int, tuple[Cid, list[Pair]]],
+    dags: Sequence[tuple[Cid, Dag]],
+    claims: Claims,
+    provide: Provide,
+) -> dict[int, Stat | ZigguratError]:
+    answers: dict[int, Stat | ZigguratError] = {}
+    for place in load:
+        cid, dag = dags[place]
+        try:
+            put_dag(rpc, cid, dag, claims, provide)
+            answers[place] = Stat(stored=dag.size)
+        except (Refused, ZigguratError) as error:
+            answers[place] = _told(error)
+    return answers
