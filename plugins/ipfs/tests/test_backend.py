@@ -309,6 +309,7 @@ def test_an_online_node_that_searches_for_what_is_lost_is_given_up(
     with pytest.raises(TierTimeout) as caught:
         ipfs.put(sample.root.key, Dag(lambda: iter(pairs), size=sized(sample, pairs)))
     assert caught.value.retryable
+    ipfs = make(node.api)
     assert not ipfs.has(sample.root.key)
     ipfs.put(sample.root.key, sample.dag())
     assert blocks(ipfs.get(sample.root.key)) == sample.blocks
