@@ -29,7 +29,7 @@ MEMBERS = {
 }
 PACKAGES = {name: name.replace("-", "_") for name in MEMBERS}
 BACKEND_LIBRARIES = {"boto3", "botocore", "obstore", "requests", "urllib3", "httpx", "lmdb", "aiohttp"}
-OWN_LIBRARIES = {"ziggurat-ipfs": {"requests", "urllib3"}}
+OWN_LIBRARIES = {"ziggurat-ipfs": {"urllib3"}}
 HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"  # "hello world", unixfs-v1-2025
 
 STACK = """

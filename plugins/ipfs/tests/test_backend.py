@@ -299,6 +299,31 @@ def test_an_absent_block_is_searched_for_only_when_the_tier_says_so(
     assert searching.stat(tree.key) is None
 
 
+def test_an_online_node_that_searches_for_what_is_lost_is_given_up(
+    own_kubo: Callable[..., KuboNode], make: Make
+) -> None:
+    node = own_kubo().start(offline=False)
+    ipfs = make(node.api, idle=0.7)
+    sample = file(noise(3000))
+    pairs = list(sample.blocks.items())[:-1]
+    with pytest.raises(TierTimeout) as caught:
+        ipfs.put(sample.root.key, Dag(lambda: iter(pairs), size=sized(sample, pairs)))
+    assert caught.value.retryable
+    ipfs = make(node.api)
+    assert not ipfs.has(sample.root.key)
+    ipfs.put(sample.root.key, sample.dag())
+    assert blocks(ipfs.get(sample.root.key)) == sample.blocks
+
+
+@pytest.mark.parametrize("provide", ["node", "never", "root", "wait"])
+def test_every_way_to_announce_is_understood(kubo: KuboNode, make: Make, provide: str) -> None:
+    ipfs = make(kubo.api, provide=provide)
+    sample, other = file(noise(3000)), raw(noise(30))
+    ipfs.put(sample.root.key, sample.dag())
+    assert isinstance(ipfs.put_many([(other.root.key, other.dag(), None)])[0], Stat)
+    assert set(kubo.pins().values()) == {"ziggurat:cat-1"}
+
+
 # -- addresses --------------------------------------------------------------------------------------
 
 

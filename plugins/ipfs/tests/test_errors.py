@@ -93,7 +93,7 @@ def script() -> Iterator[Script]:
 
 @pytest.fixture
 def ipfs(script: Script) -> Iterator[Ipfs]:
-    made = Ipfs(IpfsOptions(api=script.api), Context("t", "store", "cat", timeouts=Timeouts(1, 0.4)))
+    made = Ipfs(IpfsOptions(api=script.api), Context("t", "store", "cat", timeouts=Timeouts(5, 1.0)))
     yield made
     made.close()
 

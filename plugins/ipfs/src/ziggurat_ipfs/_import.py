@@ -54,9 +54,11 @@ def import_dag(rpc: Rpc, root: Cid, dag: Dag, provide: Provide) -> Cid:
 
 
 def resume_dag(rpc: Rpc, root: Cid, dag: Dag, provide: Provide) -> Cid:
-    """Send what a node lacks of a DAG, and have its root pinned in the same call.
+    """Send what a node lacks of a DAG and have its root pinned in the same call.
 
-    The root block is always sent. Blocks that are collected after they were asked about make the pin fail.
+    The root block is always sent. Should the node collect a block after it was asked about, an online node
+    searches for it when it pins (whatever ``offline`` says), until the tier's time is up: then it is not
+    pinned, and the next put sends what is missing.
 
     Returns:
         As `import_dag`.
@@ -140,12 +142,7 @@ def _upload(
         headers["Transfer-Encoding"] = "chunked"
     else:
         headers["Content-Length"] = str(len(head) + size + len(tail))
-    options = {
-        "pin_roots": "true" if roots else "false",
-        "stats": "true",
-        "offline": "true",
-        **_provided(provide),
-    }
+    options = {"pin_roots": "true" if roots else "false", "stats": "true", **_provided(provide)}
     body = rpc.open("dag/import", options=options, upload=(_framed(head, car, tail, size), headers))
     try:
         _check(rpc, roots, body.rows(), count)
@@ -156,8 +153,9 @@ def _upload(
 def _provided(provide: Provide) -> dict[str, str]:
     if provide == "node":
         return {}
-    announce = "false" if provide == "never" else "true"
-    return {"fast_provide_root": announce, "fast_provide_wait": "true" if provide == "wait" else "false"}
+    if provide == "never":
+        return {"fast_provide_root": "false", "offline": "true"}
+    return {"fast_provide_root": "true", "fast_provide_wait": "true" if provide == "wait" else "false"}
 
 
 def _framed(head: bytes, car: Iterable[bytes], tail: bytes, size: int | None) -> Iterator[bytes]:

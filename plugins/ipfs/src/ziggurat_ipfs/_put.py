@@ -123,28 +123,24 @@ def _send(
         told = _told(error)
         if told.retryable and not _collected(error):
             return {place: copy(told) for place in load}
-        return _alone(rpc, load, dags, claims, provide)  # one of them may have spoiled it for all
-    return {place: Stat(stored=dags[place][1].size) for place in load}
+        if len(load) == 1:
+            return {place: copy(told) for place in load}
+    else:
+        return {place: Stat(stored=dags[place][1].size) for place in load}
+    answers: dict[int, Stat | ZigguratError] = {}
+    for place, one in load.items():  # each alone: one of them may have spoiled it for all
+        try:
+            pins = pins_of(rpc, one[0])
+            if pins:
+                claims.take(rpc, pins)
+                answers[place] = Stat(stored=dags[place][1].size)
+            else:
+                answers |= _send(rpc, {place: one}, dags, claims, provide)
+        except (Refused, TierError) as error:
+            answers[place] = _told(error)
+    return answers
 
 
 def _collected(error: Refused | TierError) -> bool:
     """Whether a block was not there when it was to be pinned: never sent, or collected since."""
     return isinstance(error, Refused) and NOT_HELD.search(error.message) is not None
-
-
-def _alone(
-    rpc: Rpc,
-    load: dict[int, tuple[Cid, list[Pair]]],
-    dags: Sequence[tuple[Cid, Dag]],
-    claims: Claims,
-    provide: Provide,
-) -> dict[int, Stat | ZigguratError]:
-    answers: dict[int, Stat | ZigguratError] = {}
-    for place in load:
-        cid, dag = dags[place]
-        try:
-            put_dag(rpc, cid, dag, claims, provide)
-            answers[place] = Stat(stored=dag.size)
-        except (Refused, ZigguratError) as error:
-            answers[place] = _told(error)
-    return answers
