@@ -20,6 +20,8 @@ __all__ = ["BlockCache", "CacheStack", "VolatileCache"]
 
 
 _WARM = 65_536
+"""Hits in memory that are remembered until the next admission, or until somebody asks."""
+
 _NEIGHBOURS = 200
 
 
