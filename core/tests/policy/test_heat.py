@@ -1,8 +1,8 @@
-import itertools
 import math
 import random
 import subprocess
 import sys
+import threading
 import tracemalloc
 import zlib
 
@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from ziggurat.policy import Forecaster, Learner, Observer, heat, lru, protocols
 from ziggurat.policy.arc import ArcIndex
 from ziggurat.policy.ghosts import Ghosts
+from ziggurat.policy.guard import Guard
 from ziggurat.policy.hazards import OCTAVES, Hazards, next_gap
 from ziggurat.policy.heat import HeatIndex, HeatParameters, HeatRanker
+from ziggurat.policy.heatranker import hash_of
 
 BLOCK = 100
 
@@ -346,17 +348,49 @@ def test_gaps_of_rows_are_octaves_of_milliseconds():
     assert ranker.seen(Row("again", 1, 5.0, 2, 0.0, 20.0), 6.024) == 15
 
 
-def test_the_rankers_guard_duels():
+def test_the_guard_finds_tables_that_mislead():
+    hazards = Hazards(b"m")
+    for row in range(0, len(hazards.values), OCTAVES):  # the longer ago, the better: the worst there is
+        hazards.values[row : row + OCTAVES] = [float(octave) for octave in range(OCTAVES)]
+    guard, rng = Guard(20_000, hazards, random.Random(1), 0.0, 0.0, "heat"), random.Random(2)
+    assert guard.rule == "heat"
+    for now in range(20_000):
+        guard.access(hash_of(f"k{int(rng.paretovariate(0.4)) % 2_000}"), 100, now)
+    assert guard.rule == "slru"
+
+
+def test_a_ranker_begins_with_heat_and_follows_its_guard():
     ranker, now = HeatRanker(0.0, True, random.Random(1)), 1e9
-    assert ranker.rule == "slru"
-    rows = [Row(f"k{number}", 100, now, 1, now) for number in range(32)]
-    for at in itertools.count():
-        key = f"k{at % 400}"
-        ranker.seen(Row(key, 100, now + at - 400, 3, now, 18.0), now + at)
-        ranker.watch(rows, 250, [], 0, now + at)
-        if ranker.rule == "heat" or at > 30_000:
-            break
     assert ranker.rule == "heat"
+    rows = [Row("often", 100, now, 9, now, 3.0), Row("once", 100, now + 9, 1, now + 9)]
+    ranker.seen(rows[0], now + 10)
+    ranker.watch(rows, 2, [], 0, now + 10)
+    ranker._guard.rule = "slru"
+    assert ranker.rule == "slru"
+    assert [row.key for row in ranker.rank(rows, now + 20)] == ["once", "often"]
+    assert ranker.forecast(rows[0], now + 20).value > ranker.forecast(rows[1], now + 20).value
+
+
+def test_a_ranker_is_for_all_threads():
+    ranker, now, failed = HeatRanker(0.0, True, random.Random(1)), 1e9, []
+    rows = [Row(f"k{number}", 100 + number, now, 1 + number % 9, now, number % 20) for number in range(32)]
+
+    def work(seed):
+        rng = random.Random(seed)
+        try:
+            for at in range(400):
+                ranker.seen(rng.choice(rows), now + at)
+                ranker.watch(rows, 300, rows[:2], 50, now + at)
+                assert len(ranker.rank(rows, now + at)) == 32
+        except Exception as error:  # noqa: BLE001 - whatever a thread raises is the result
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Sequence
 
 import mmh3
@@ -27,8 +28,8 @@ def hash_of(key: str) -> int:
 class HeatRanker:
     """Ranks rows by what is learned of reuse.
 
-    Processes that share a cache each learn from what they see, and join it by `exchange`. Not for several
-    threads at once.
+    Processes that share a cache each learn from what they see, and join it by `exchange`. Its methods may be
+    called from any thread.
 
     Args:
         misses: Weight from 0 (fewer bytes are missed) to 1 (fewer blocks are).
@@ -38,12 +39,13 @@ class HeatRanker:
     """
 
     __slots__ = (
-        "_accesses", "_entries", "_exposed", "_guard", "_guarded", "_hazards", "_mean", "_misses",
+        "_accesses", "_entries", "_exposed", "_guard", "_guarded", "_hazards", "_lock", "_mean", "_misses",
         "_next_fit", "_next_halving", "_now", "_remembered", "_rng", "_start",
     )  # fmt: skip
 
     def __init__(self, misses: float, guard: bool, rng: random.Random, state: bytes | None = None) -> None:
         self._misses, self._guarded, self._rng = misses, guard, rng
+        self._lock = threading.Lock()
         self._hazards = Hazards(b"m", state)
         self._guard: Guard | None = None
         self._start: float | None = None
@@ -62,51 +64,56 @@ class HeatRanker:
 
     def seen(self, row: Row, now: float) -> float:
         """See `Observer.seen`."""
-        self._accesses += 1
-        self._hazards.step()
-        guard = self._guard
-        if guard is not None and not (hashed := hash_of(row.key)) & guard.mask:
-            guard.access(hashed, row.size, self._tick(now))
-        if row.count < 1:
-            return 0.0
-        octave = _octave(row, now)
-        self._hazards.reuses[self._hazards.row(row.count, row.gap) + octave] += 1.0
-        return next_gap(row.count, row.gap, octave)
+        with self._lock:
+            self._accesses += 1
+            self._hazards.step()
+            guard = self._guard
+            if guard is not None and not (hashed := hash_of(row.key)) & guard.mask:
+                guard.access(hashed, row.size, self._tick(now))
+            if row.count < 1:
+                return 0.0
+            octave = _octave(row, now)
+            self._hazards.reuses[self._hazards.row(row.count, row.gap) + octave] += 1.0
+            return next_gap(row.count, row.gap, octave)
 
     def watch(
         self, residents: Sequence[Row], entries: int, ghosts: Sequence[Row], gone: int, now: float
     ) -> None:
         """See `Observer.watch`."""
-        if self._start is None:
-            self._start = self._exposed = now
-        time = max(0.0, (now - self._exposed) * 1000)
-        self._exposed = now
-        hazards = self._hazards
-        for rows, number in ((residents, entries), (ghosts, gone)):
-            if rows:
-                weight = time * number / len(rows)
-                for row in rows:
-                    hazards.risks[hazards.row(row.count, row.gap) + _octave(row, now)] += weight
-        self._entries, self._remembered = entries, gone
-        if residents:
-            self._size(residents, entries, now)
-        self._refresh()
+        with self._lock:
+            if self._start is None:
+                self._start = self._exposed = now
+            time = max(0.0, (now - self._exposed) * 1000)
+            self._exposed = now
+            hazards = self._hazards
+            for rows, number in ((residents, entries), (ghosts, gone)):
+                if rows:
+                    weight = time * number / len(rows)
+                    for row in rows:
+                        hazards.risks[hazards.row(row.count, row.gap) + _octave(row, now)] += weight
+            self._entries, self._remembered = entries, gone
+            if residents:
+                self._size(residents, entries, now)
+            self._refresh()
 
     def rank(self, rows: Sequence[R], now: float) -> Sequence[R]:
         """See `Ranker.rank`."""
-        mean = sum(row.size for row in rows) / max(1, len(rows))
-        return sorted(rows, key=lambda row: self._value(row, now, mean))
+        with self._lock:
+            mean = sum(row.size for row in rows) / max(1, len(rows))
+            return sorted(rows, key=lambda row: self._value(row, now, mean))
 
     def forecast(self, row: Row, now: float) -> Forecast:
         """See `Ranker.forecast`; the value is per millisecond while heat decides."""
-        age = max(0, int((now - row.last) * 1000))
-        next_use = self._hazards.next_use(self._hazards.row(row.count, row.gap), age)
-        value = self._value(row, now, self._mean or row.size)
-        return Forecast(value, None if next_use is None else next_use / 1000, "seconds")
+        with self._lock:
+            age = max(0, int((now - row.last) * 1000))
+            next_use = self._hazards.next_use(self._hazards.row(row.count, row.gap), age)
+            value = self._value(row, now, self._mean or row.size)
+            return Forecast(value, None if next_use is None else next_use / 1000, "seconds")
 
     def exchange(self, kept: bytes | None) -> bytes:
         """See `Learner.exchange`."""
-        return self._hazards.exchange(kept)
+        with self._lock:
+            return self._hazards.exchange(kept)
 
     def _value(self, row: Row, now: float, mean: float) -> float:
         if self.rule == "slru":
