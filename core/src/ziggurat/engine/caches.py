@@ -20,6 +20,8 @@ __all__ = ["BlockCache", "CacheStack", "VolatileCache"]
 
 
 _WARM = 65_536
+"""Hits in memory that are remembered until the next admission, or until somebody asks."""
+
 _NEIGHBOURS = 200
 
 
@@ -118,9 +120,13 @@ class VolatileCache:
         if len(block) > self.capacity:
             return
         with self._step:
-            if self._warm:
-                self._tell()
-            victims = self.index.admit(key, len(block))
+            try:
+                if self._warm:
+                    self._tell()
+                victims = self.index.admit(key, len(block))
+            except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
+                self._failures.note(error)
+                return
             if victims is None:
                 return
             if victims and self._experience is not None:
@@ -287,6 +293,16 @@ class CacheStack:
                 hotter.admit(key, block)
             return block
         return None
+
+    def expectations(self, keys: Sequence[str]) -> tuple[Expectation, ...]:
+        """What the policies expect of blocks; those of a cache that cannot say are left out."""
+        found: list[Expectation] = []
+        for cache in self.caches:
+            try:
+                found += cache.expectations(keys)
+            except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and this only looks
+                self._failures.note(error)
+        return tuple(found)
 
     def _discard(self, cache: BlockCache, key: str) -> None:
         try:

@@ -19,7 +19,6 @@ from ziggurat.engine.records import (
     BlobStat,
     Candidate,
     Copy,
-    Expectation,
     Explanation,
     Finding,
     Heat,
@@ -163,7 +162,7 @@ class Inspector:
             answers,
             asked.count if asked is not None else 0,
             self._heat(asked),
-            tuple(self._expected(keys)),
+            self._caches.expectations(keys[:_SHOWN]),
         )
 
     def _heat(self, asked: Access | None) -> Heat | None:
@@ -183,13 +182,6 @@ class Inspector:
             parameters.recency_weight,
             terms.score,
         )
-
-    def _expected(self, keys: Sequence[str]) -> Iterator[Expectation]:
-        for cache in self._caches.caches:
-            try:
-                yield from cache.expectations(keys[:_SHOWN])
-            except ZigguratError:
-                continue  # what it holds is told by the candidates, and why it could not say
 
     def _accesses(self, cid: Cid) -> Access | None:
         return self._catalog.accesses.of(str(cid.key)) if self._catalog is not None else None

@@ -10,12 +10,12 @@ from ziggurat.catalog import Catalog
 from ziggurat.config.model import PolicyConfig
 from ziggurat.config.policies import default_policy, policy_problem
 from ziggurat.engine.events import Failures
-from ziggurat.errors import ConfigError, ZigguratError
+from ziggurat.errors import ConfigError, PluginError, ZigguratError
 from ziggurat.plugin.registry import POLICIES, Registry
 from ziggurat.policy import Index, Learner, Ranker
 from ziggurat.tiers import CacheTier
 
-__all__ = ["Ages", "Experience", "index_for", "policy_of", "ranker_for"]
+__all__ = ["Ages", "Experience", "blame", "index_for", "policy_of", "ranker_for"]
 
 _EVERY = 30.0
 """Seconds between two exchanges of what was learned."""
@@ -45,14 +45,30 @@ def index_for(
     """Make the index of a volatile cache; with a seed, always the same one."""
     if policy.type.index is None:
         raise ConfigError(f"policy {policy.provider.name!r} cannot serve a volatile cache")
-    return policy.type.index(capacity, policy.parameters, random.Random(seed), state)  # noqa: S311 - it samples
+    try:
+        return policy.type.index(capacity, policy.parameters, random.Random(seed), state)  # noqa: S311 - it samples
+    except Exception as error:
+        raise blame(policy, error) from error
 
 
 def ranker_for(policy: PolicyConfig, state: bytes | None = None, seed: int | None = None) -> Ranker:
     """Make the ranker of a persistent cache; with a seed, always the same one."""
     if policy.type.ranker is None:
         raise ConfigError(f"policy {policy.provider.name!r} cannot serve a persistent cache")
-    return policy.type.ranker(policy.parameters, random.Random(seed), state)  # noqa: S311 - it samples
+    try:
+        return policy.type.ranker(policy.parameters, random.Random(seed), state)  # noqa: S311 - it samples
+    except Exception as error:
+        raise blame(policy, error) from error
+
+
+def blame(policy: PolicyConfig, error: Exception) -> PluginError:
+    """What to say of an exception that came out of a policy: a bug of its author's."""
+    who = policy.provider
+    return PluginError(
+        f"policy {who.name!r} of {who} raised {type(error).__name__}: {error}; a bug: report it there",
+        distribution=who.distribution,
+        version=who.version,
+    )
 
 
 class Experience:

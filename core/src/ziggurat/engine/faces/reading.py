@@ -16,9 +16,6 @@ from ziggurat.engine.session import Buffer
 
 __all__ = ["Reading"]
 
-_TELL = 0x3FFF
-"""Every 16,384 hits in memory the catalog is told of them, by another thread."""
-
 
 class Reading(Face):
     """The reading face of `Store`."""
@@ -52,8 +49,7 @@ class Reading(Face):
             if block.__class__ is bytes:
                 self._hit(key)
                 self._hot_bytes += len(block)
-                if not self._tick() & _TELL:
-                    self._parts.filler.soon(self._note_accesses)
+                self._tick()
                 return block
         stack = self._stack()
         cid = ref if ref.__class__ is Cid else stack.paths.resolve(ref)
