@@ -259,6 +259,14 @@ def page(lines: dict[str, Line], requests: int | None) -> str:
             found = [ratio for (what, _, _), ratio in line.ratios.items() if what == kind]
             cells.append(f"{sum(found) / len(found):.3f} [{max(found):.2f}]" if found else "")
         text.append(f"| {name} | {' | '.join(cells)} |")
+    same = lines.get("libCacheSim LRU")
+    for name, line in lines.items():
+        if same and name not in ("lru", "libCacheSim LRU") and line.ratios == same.ratios:
+            text += [
+                "",
+                f"{name} missed exactly what LRU missed at every point: as run here, it evicted as LRU does,",
+            ]
+            text += ["and the row does not show what it can do."]
     text += ["", "## By trace", "", "`heat` as an index, and as a ranker, at each size:", ""]
     text += ["| trace | counted | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |"]
     text += ["|---|---|" + "---|" * len(SHARES)]
