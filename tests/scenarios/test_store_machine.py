@@ -382,8 +382,11 @@ class Machine(RuleBasedStateMachine):
         tier = choice.choice([one.name for one in self.store.tiers if one.role != "source"])
         try:
             self.store.evict(cid, tier)
-        except (LastCopy, BlobPinned):
+        except BlobPinned:
             assert cid in self.kept()
+        except LastCopy as error:
+            # A child that a closure carries goes with its root, which may be kept no longer.
+            assert cid in self.kept() or "as part of" in str(error)
         except BlobNotFound:
             assert cid not in self.kept() or not self.whole
         except StoreError:
