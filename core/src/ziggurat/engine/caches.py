@@ -102,6 +102,15 @@ class VolatileCache:
         self._hit(key)
         return block, self.tier.proved
 
+    def size_of(self, key: str) -> int | None:
+        """Bytes of a block that is here, without a trace in the policy or the counts."""
+        try:
+            block = self.peek(key)
+        except Exception as error:  # noqa: BLE001 - a backend's; its own path tells
+            self._failures.note(error)
+            return None
+        return len(block) if isinstance(block, bytes) else None
+
     def settle(self) -> Counter[str]:
         """Tell the policy of the hits so far; gives those that did not come through `lookup`, by key."""
         with self._step:

@@ -20,6 +20,7 @@ class MemoryBackend:
 
     def __init__(self) -> None:
         self._held: dict[str, bytes] = {}
+        self._find = self._held.get  # one step less on the path of every hit
 
     @classmethod
     def make(cls, _options: Options, _context: Context) -> MemoryBackend:
@@ -29,7 +30,7 @@ class MemoryBackend:
     @hookimpl
     def get(self, key: str) -> bytes | None:
         """Give the bytes under a key, or None."""
-        return self._held.get(key)
+        return self._find(key)
 
     @hookimpl
     def put(self, key: str, content: bytes | Blob | Dag) -> Stat:

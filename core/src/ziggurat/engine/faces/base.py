@@ -30,7 +30,6 @@ class Face:
     _noted: Callable[[str], object]
     _hot: Callable[[str], bytes | None]
     _hit: Callable[[str], object]
-    _hot_bytes: int
     _tick: Callable[[], int]
 
     def _begin(self, stack: Stack) -> None:
@@ -38,8 +37,7 @@ class Face:
         self._accesses = deque(maxlen=_ACCESSES)
         self._noted = self._accesses.append
         self._counting = threading.Lock()
-        # Added to without a lock, as a `Meter`'s fields are.
-        self._hot_bytes, self._looks = 0, 0
+        self._looks = self._weighed = self._weight = 0
         self._tick = count(1).__next__
 
     def _stack(self) -> Stack:
@@ -80,13 +78,27 @@ class Face:
             self._looks += 1
             return self._tick() - self._looks
 
+    def _hot_bytes(self, hits: int) -> int:
+        """Bytes that so many hits in memory gave; from the mean where more came than are remembered."""
+        return round(self._weight * hits / self._weighed) if self._weighed else 0
+
+    def _weigh(self, served: Counter[str], cache: VolatileCache) -> None:
+        # After the fact: on the hit itself it would cost a fifth of it.
+        for key, times in served.items():
+            size = cache.size_of(key)
+            if size is not None:
+                self._weighed += times
+                self._weight += times * size
+
     def _note_accesses(self) -> None:
         catalog = self._parts.catalog
         with self._counting:
             counts = Counter(self._accesses.popleft() for _ in range(len(self._accesses)))
             for cache in self._parts.caches.caches[:1]:
                 if isinstance(cache, VolatileCache):
-                    counts.update(cache.settle())
+                    served = cache.settle()
+                    self._weigh(served, cache)
+                    counts.update(served)
         if catalog is not None and counts:
             now = time.time()
             batch = {key.removesuffix(".block"): (times, now) for key, times in counts.items()}

@@ -164,8 +164,9 @@ class Keeping(Face):
         tiers = sorted(found.tiers, key=lambda one: order.index(one.tier))
         if stack.caches:  # its hits that never came to the tier's own call
             at = order.index(stack.caches.caches[0].tier.name)
-            hits, size = tiers[at].hits + self._hot_hits(), tiers[at].bytes_read + self._hot_bytes
-            tiers[at] = evolve(tiers[at], hits=hits, bytes_read=size)
+            hits = self._hot_hits()
+            size = tiers[at].bytes_read + self._hot_bytes(hits)
+            tiers[at] = evolve(tiers[at], hits=tiers[at].hits + hits, bytes_read=size)
         return evolve(found, tiers=tuple(tiers))
 
     def failures(self) -> tuple[Exception, ...]:

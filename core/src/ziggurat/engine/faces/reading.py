@@ -37,18 +37,17 @@ class Reading(Face):
         if length is None and not offset:
             # A block that is in this process's memory: two look-ups, and a note for the policy. The text of a
             # CID that is not dag-pb is its own cache key; a ".block" is a node or an encoded leaf, no blob.
-            block, key = None, ""
             try:
                 if ref.__class__ is Cid:
-                    if ref.codec != DAG_PB:
-                        block = self._hot(key := ref.cache_key)
-                elif ref.__class__ is str and not ref.endswith(".block"):
-                    block = self._hot(key := ref)
+                    key = ref.cache_key
+                    block = self._hot(key) if ref.codec != DAG_PB else None
+                else:
+                    key = ref if ref.__class__ is str and not ref.endswith(".block") else ""
+                    block = self._hot(key) if key else None
             except Exception:  # noqa: BLE001 - the tier's own path asks again, and notes what went wrong
                 block = None
             if block.__class__ is bytes:
                 self._hit(key)
-                self._hot_bytes += len(block)
                 self._tick()
                 return block
         stack = self._stack()
