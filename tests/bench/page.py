@@ -46,7 +46,7 @@ def _line(parts: Sequence[str]) -> str:
 def _old_rows(body: str) -> dict[str, str]:
     """The rows of the table as it stands, by name."""
     rows = [line for line in body.splitlines() if line.startswith("| ")]
-    return {line.split(" | ")[0].removeprefix("| "): line for line in rows[1:]}
+    return {line.split(" | ")[0].removeprefix("| "): line for line in rows[2:]}  # after the head and the rule beneath it
 
 
 def render(text: str, rows: Sequence[Row], *, facts: str, commit: str, order: Sequence[str] = ()) -> str:
