@@ -46,7 +46,8 @@ def _line(parts: Sequence[str]) -> str:
 def _old_rows(body: str) -> dict[str, str]:
     """The rows of the table as it stands, by name."""
     rows = [line for line in body.splitlines() if line.startswith("| ")]
-    return {line.split(" | ")[0].removeprefix("| "): line for line in rows[2:]}  # after the head and the rule beneath it
+    # After the head and the rule beneath it.
+    return {line.split(" | ")[0].removeprefix("| "): line for line in rows[2:]}
 
 
 def render(text: str, rows: Sequence[Row], *, facts: str, commit: str, order: Sequence[str] = ()) -> str:
