@@ -40,8 +40,8 @@ check: $(READY) ## the fast inner loop: format, lint, types, layering, and the f
 bench: $(READY) ## measure against the neighbours, into docs/reference/benchmarks.md (ARGS="name --quick")
 	$(PY) -m tests.bench $(ARGS)
 
-kubo: ## build Kubo's ipfs once into the user's cache, for the cases that measure against it (needs Go)
-	sh .ci/build-kubo
+kubo: $(READY) ## build Kubo's ipfs once into the user's cache, for the cases that measure against it (needs Go)
+	@$(PY) -c "from tests.support.servers import build, kubo; print(build.built(kubo.KUBO))"
 
 docs: $(READY) ## build docs/_build/html, with warnings as errors
 	$(PY) -m sphinx -W --keep-going -n -q -b html -d docs/_build/doctrees docs docs/_build/html

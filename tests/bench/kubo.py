@@ -6,14 +6,15 @@ import os
 import subprocess
 from pathlib import Path
 
+from tests.support.servers.kubo import KUBO
+
 __all__ = ["Kubo", "kubo"]
 
 
 def kubo() -> Path | None:
     """The binary: the one that ``ZIGGURAT_KUBO`` names, or the one that ``make kubo`` built; None without."""
     named = os.environ.get("ZIGGURAT_KUBO")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    place = Path(named) if named else cache / "ziggurat/build/kubo/ipfs"
+    place = Path(named) if named else KUBO.target
     if os.access(place, os.X_OK):
         return place
     if named:

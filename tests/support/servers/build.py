@@ -29,6 +29,11 @@ class Program:
     package: str
     version: str
 
+    @property
+    def target(self) -> Path:
+        """The executable, whether it is built or not."""
+        return cache_folder() / f"{self.name}-{self.version}" / self.name
+
 
 def cache_folder() -> Path:
     """Where servers are kept: ``ziggurat/servers`` in the user's cache."""
@@ -42,12 +47,11 @@ def built(program: Program) -> Path:
     Raises:
         RuntimeError: There is no Go, or the build failed; the message has its last lines.
     """
-    folder = cache_folder() / f"{program.name}-{program.version}"
-    target = folder / program.name
+    target = program.target
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             _build(program, target)
