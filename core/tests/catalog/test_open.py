@@ -306,7 +306,7 @@ def test_media_are_remembered_by_identity(catalog):
 def test_roots_come_page_by_page_while_others_write(catalog, monkeypatch):
     monkeypatch.setattr("ziggurat.catalog.catalog._PAGE", 3)
     for number in range(10):
-        catalog.add_root(RootRow(f"key-{number}", "cid", number))
+        catalog.record_put([RootRow(f"key-{number}", "cid", number)], ())
     seen = []
     for row in catalog.roots():
         seen.append(row.key)

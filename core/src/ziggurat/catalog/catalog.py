@@ -207,14 +207,6 @@ class Catalog:
         self._write(work)
         self.reservations.release(reservations)
 
-    def add_root(self, root: RootRow) -> None:
-        """Make a blob a root; of one that is a root already the time is kept.
-
-        Raises:
-            StoreError: Nothing was recorded.
-        """
-        self._write(lambda connection: rows.put_root(connection, root))
-
     def remove_root(self, key: str) -> bool:
         """Make a blob no root any more; its copies stay until they are collected.
 
