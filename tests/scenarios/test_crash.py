@@ -68,8 +68,8 @@ def accounts_right(store: Store, folder: Path) -> None:
         assert catalog.reservations.reserved(row.identity) == 0
 
 
-def check(store: Store, said: list[list[str]]) -> None:
-    """Everything acknowledged is whole on both stores."""
+def check(store: Store, said: list[list[str]], kills: int) -> None:
+    """Everything acknowledged is whole on both stores, after so many kills."""
     for kind, text, seed, number, size in said:
         cid, data = Cid.parse(text), blob(int(seed), int(number), int(size))
         if kind == "blob":
@@ -80,8 +80,8 @@ def check(store: Store, said: list[list[str]]) -> None:
                 assert store.get(f"{cid}/sub/{n}") == blob(int(seed), int(number) * 1000 + n, 2000 * n)
     roots = {str(root.cid) for root in store.roots()}
     assert {line[1] for line in said} <= roots
-    # A put that ended just before it was killed may have had no time to say so.
-    assert len(roots) <= len({line[1] for line in said}) + 20
+    # At each kill one call may have ended without the time to say so; the largest call puts 20.
+    assert len(roots) <= len({line[1] for line in said}) + 20 * kills
 
 
 @pytest.mark.parametrize("seed", range(1, 5))
@@ -91,7 +91,7 @@ def test_killed_while_putting(tmp_path: Path, seed: int) -> None:
     for round_ in range(3):
         said += killed("put", tmp_path, seed * 10 + round_, dice.uniform(0.01, 0.6))
         with open_store(config(tmp_path)) as store:
-            check(store, said)
+            check(store, said, kills=round_ + 1)
             catalog = store._parts.catalog
             assert catalog is not None
             for row in catalog.mediums():
