@@ -19,7 +19,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench kubo docs format constraints clean
+.PHONY: help demo test check bench servers docs format constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +27,9 @@ help: ## this list
 demo: $(READY) ## store real files over a stack, read them back, catch a flipped byte (under two minutes)
 	@$(PY) docs/demo/demo.py
 
+# A server that cannot be built fails the tests that need it, each with the reason, and no other.
 test: $(READY) ## every test of every distribution
+	-@$(PY) -m tests.support.servers
 	$(PY) -m pytest -n $(JOBS) --dist worksteal
 
 check: $(READY) ## the fast inner loop: format, lint, types, layering, and the fast unit tests
@@ -40,8 +42,8 @@ check: $(READY) ## the fast inner loop: format, lint, types, layering, and the f
 bench: $(READY) ## measure against the neighbours, into docs/reference/benchmarks.md (ARGS="name --quick")
 	$(PY) -m tests.bench $(ARGS)
 
-kubo: $(READY) ## build Kubo's ipfs once into the user's cache, for the cases that measure against it (needs Go)
-	@$(PY) -c "from tests.support.servers import build, kubo; print(build.built(kubo.KUBO))"
+servers: $(READY) ## build the servers of the tests once into the user's cache (needs Go; ARGS="minio" for one)
+	@$(PY) -m tests.support.servers $(ARGS)
 
 docs: $(READY) ## build docs/_build/html, with warnings as errors
 	$(PY) -m sphinx -W --keep-going -n -q -b html -d docs/_build/doctrees docs docs/_build/html

@@ -7,13 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 from attrs import frozen
 from markdown_it import MarkdownIt
+from tests.support.servers.s3 import S3Server
 
 from ziggurat import errors
 
@@ -30,6 +31,7 @@ RUN = {"python", "console", "sh"}
 DATA = {"toml", "json", "text", "{eval-rst}", "{toctree}", "{include}", ""}
 FILE = re.compile(r"`([^`]+)`:")
 PRINTED = "It prints:"
+SERVED = re.compile(r"^<!-- with: (\w+) -->$", re.MULTILINE)
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 
 
@@ -83,7 +85,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     work, home, site = (tmp_path / name for name in ("work", "home", "site"))
     work.mkdir()
     home.mkdir()
-    for name in [name for name in os.environ if name.startswith(("XDG_", "ZIGGURAT_"))]:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "XDG_", "ZIGGURAT_"))]:
         monkeypatch.delenv(name)
     monkeypatch.delenv("PIP_BUILD_CONSTRAINT", raising=False)  # pip refuses it without build isolation
     monkeypatch.setenv("HOME", str(home))
@@ -125,7 +127,12 @@ def run_console(text: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_code_blocks_run(page: Path, place: Path) -> None:
+def test_code_blocks_run(
+    page: Path, place: Path, own_s3: Callable[[str], S3Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for make in SERVED.findall(page.read_text()):
+        for name, value in own_s3(make).environment.items():
+            monkeypatch.setenv(name, value)
     namespace: dict[str, object] = {"__name__": "__main__"}
     said = ""
     for block in blocks(page):

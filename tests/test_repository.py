@@ -68,7 +68,7 @@ def test_every_exception_to_a_check_names_it_and_says_why() -> None:
 
 def test_make_help_lists_every_target() -> None:
     said = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("demo", "test", "check", "bench", "docs", "clean", "help"):
+    for target in ("demo", "test", "check", "bench", "servers", "docs", "clean", "help"):
         assert re.search(rf"^make {target} +\w", said, re.MULTILINE), target
 
 

@@ -12,7 +12,7 @@ __all__ = ["Kubo", "kubo"]
 
 
 def kubo() -> Path | None:
-    """The binary: the one that ``ZIGGURAT_KUBO`` names, or the one that ``make kubo`` built; None without."""
+    """The binary: the one that ``ZIGGURAT_KUBO`` names, or what ``make servers`` built; None without."""
     named = os.environ.get("ZIGGURAT_KUBO")
     place = Path(named) if named else KUBO.target
     if os.access(place, os.X_OK):
