@@ -26,10 +26,11 @@ MEMBERS = {
     "ziggurat-memory": "plugins/memory",
     "ziggurat-disk": "plugins/disk",
     "ziggurat-ipfs": "plugins/ipfs",
+    "ziggurat-s3": "plugins/s3",
 }
 PACKAGES = {name: name.replace("-", "_") for name in MEMBERS}
 BACKEND_LIBRARIES = {"boto3", "botocore", "obstore", "requests", "urllib3", "httpx", "lmdb", "aiohttp"}
-OWN_LIBRARIES = {"ziggurat-ipfs": {"urllib3"}}
+OWN_LIBRARIES = {"ziggurat-ipfs": {"urllib3"}, "ziggurat-s3": {"boto3", "botocore", "obstore"}}
 HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"  # "hello world", unixfs-v1-2025
 
 STACK = """

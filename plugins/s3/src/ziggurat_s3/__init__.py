@@ -1,0 +1,1 @@
+"""The S3 backend of Ziggurat: any S3-compatible service."""
