@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -180,14 +179,7 @@ def test_a_broken_import_goes_on_where_it_was(kubo: KuboNode, ipfs: Ipfs) -> Non
     pairs = list(sample.blocks.items())
     held = pairs[:30]
     partial = b"".join(write_car((sample.root,), held))
-    head, tail = b"--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n", b"\r\n--b--\r\n"
-    request = urllib.request.Request(
-        f"{kubo.api}/api/v0/dag/import?pin-roots=false",
-        data=head + partial + tail,
-        headers={"Content-Type": "multipart/form-data; boundary=b"},
-        method="POST",
-    )
-    urllib.request.urlopen(request).close()
+    kubo.ask("dag/import", partial, pin_roots="false")
     before = kubo.rpc("repo/stat")
     sent = _sent(ipfs, lambda: ipfs.put(sample.root.key, sample.dag()))
     assert kubo.pins() == {str(sample.root): "ziggurat:cat-1"}

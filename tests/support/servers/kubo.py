@@ -119,12 +119,30 @@ class KuboNode:
         except OSError:
             return False
 
-    def rpc(self, command: str, **arguments: str) -> Any:
-        """What a command of the RPC answers: the JSON of its one line, or of all its lines."""
-        url = f"{self.api}/api/v0/{command}?{urlencode(arguments)}"
-        request = urllib.request.Request(url, method="POST")
+    def ask(self, command: str, *uploads: bytes, **arguments: str) -> bytes:
+        """What a command of the RPC answers.
+
+        Args:
+            command: Such as ``dag/put``.
+            uploads: Files of its multipart body, in order.
+            arguments: A name's ``_`` stands for ``-``.
+        """
+        named = {name.replace("_", "-"): value for name, value in arguments.items()}
+        request = urllib.request.Request(f"{self.api}/api/v0/{command}?{urlencode(named)}", method="POST")
+        if uploads:
+            edge = "ziggurat-edge"
+            head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n'
+            head += "Content-Type: application/octet-stream\r\n\r\n"
+            request.data = b"".join(
+                (*(head.encode() + part + b"\r\n" for part in uploads), f"--{edge}--\r\n".encode())
+            )
+            request.add_header("Content-Type", f"multipart/form-data; boundary={edge}")
         with urllib.request.urlopen(request, timeout=60) as answer:
-            rows = [json.loads(line) for line in answer.read().splitlines()]
+            return bytes(answer.read())
+
+    def rpc(self, command: str, *uploads: bytes, **arguments: str) -> Any:
+        """What a command of the RPC answers: the JSON of its one line, or of all its lines; see `ask`."""
+        rows = [json.loads(line) for line in self.ask(command, *uploads, **arguments).splitlines()]
         return rows[0] if len(rows) == 1 else rows
 
     def pins(self) -> dict[str, str]:

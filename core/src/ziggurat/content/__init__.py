@@ -6,7 +6,9 @@ from ziggurat.content.blob import Blob, Buffer, Dag
 from ziggurat.content.car import Car, car_header, car_header_size, car_section_size, read_car, write_car
 from ziggurat.content.cid import DAG_CBOR, DAG_JSON, DAG_PB, MAX_BLOCK, RAW, Cid
 from ziggurat.content.dagpb import Link, decode_node, encode_node
+from ziggurat.content.datamodel import Value
 from ziggurat.content.directory import DirectoryDag, DirEntry, build_directory, build_symlink
+from ziggurat.content.edges import links, links_readable
 from ziggurat.content.hamt import directory_entries, hamt_entries, hamt_path
 from ziggurat.content.importer import FileDag, Leaf, file_reader, import_file, import_stream
 from ziggurat.content.key import Key, Kind, as_key
@@ -35,6 +37,7 @@ __all__ = [
     "Link",
     "Node",
     "Profile",
+    "Value",
     "as_key",
     "build_directory",
     "build_symlink",
@@ -51,6 +54,8 @@ __all__ = [
     "import_stream",
     "leaf_block",
     "leaf_payload",
+    "links",
+    "links_readable",
     "parse_chunker",
     "parse_node",
     "profile_by_name",
