@@ -32,7 +32,8 @@ from tests.support.rigged import Rig, dag, store
 from ziggurat import Cid, Store
 from ziggurat.catalog import Catalog
 from ziggurat.config.model import Retry, TierConfig
-from ziggurat.content import RAW, Profile
+from ziggurat.content import DAG_CBOR, DAG_JSON, RAW, Profile, dagcbor, dagjson, write_car
+from ziggurat.content.parcel import Parcel
 from ziggurat.errors import (
     BlobNotFound,
     BlobPinned,
@@ -152,6 +153,7 @@ class Machine(RuleBasedStateMachine):
         self.media: dict[str, DagMedium] = {}
         self.files: dict[Cid, bytes] = {}  # every content that was ever named
         self.folders: dict[Cid, dict[str, bytes]] = {}
+        self.links: dict[Cid, set[Cid]] = {}  # of data
         self.roots: set[Cid] = set()
         self.pins: set[Cid] = set()
         self.down: set[str] = set()
@@ -188,8 +190,13 @@ class Machine(RuleBasedStateMachine):
     def kept(self) -> set[Cid]:
         """Blobs that a root or a pin reaches."""
         kept = self.roots | self.pins
-        for cid in list(kept):
-            kept |= {self.cids[data] for data in self.folders.get(cid, {}).values()}
+        waiting = list(kept)
+        for cid in waiting:
+            below = {self.cids[data] for data in self.folders.get(cid, {}).values()} | self.links.get(
+                cid, set()
+            )
+            waiting += below - kept
+            kept |= below
         return kept
 
     @property
@@ -266,10 +273,43 @@ class Machine(RuleBasedStateMachine):
             self.files[self._cid_of(data)] = data
         self.roots.add(receipt.cid)
 
-    def _cid_of(self, data: bytes) -> Cid:
+    @rule(
+        contents=st.lists(CONTENTS, max_size=3),
+        inner=st.booleans(),
+        codec=st.sampled_from([DAG_CBOR, DAG_JSON]),
+    )
+    def import_data(self, contents: list[bytes], inner: bool, codec: int) -> None:
+        """A CAR of data over files, perhaps with data between."""
+        pairs: dict[Cid, bytes] = {}
+        files = {self._cid_of(data, pairs): data for data in contents}
+        encode = dagcbor.encode if codec == DAG_CBOR else dagjson.encode
+        block = encode(list(files))
+        root = top = Cid.of(block, codec)
+        blocks = {root: block}
+        if inner:
+            block = dagcbor.encode({"inner": root})
+            top = Cid.of(block, DAG_CBOR)
+            blocks[top] = block
+        car = b"".join(write_car([top], {**pairs, **blocks}.items()))
+        try:
+            (receipt,) = self.store.import_car([car])
+        except NotDurable:
+            assert self.down
+            return
+        assert receipt.cid == top
+        self.files |= {**files, **blocks}
+        self.links[root] = set(files)
+        if inner:
+            self.links[top] = {root}
+        self.roots.add(top)
+
+    def _cid_of(self, data: bytes, pairs: dict[Cid, bytes] | None = None) -> Cid:
         from ziggurat.content import import_file
 
-        return import_file(lambda offset, size: data[offset : offset + size], len(data), PROFILE).root
+        built = import_file(lambda offset, size: data[offset : offset + size], len(data), PROFILE)
+        if pairs is not None:
+            pairs.update(Parcel.of_file(built, data=data).pairs())
+        return built.root
 
     # -- reading ------------------------------------------------------------------------------------
 

@@ -10,11 +10,13 @@ without duplicates, every block proved, and the CAR must have exactly the size t
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 
+import cbor2
 from attrs import Factory, define, field, frozen
 
 from ziggurat.backend import (
@@ -31,7 +33,7 @@ from ziggurat.backend import (
     as_key,
     hookimpl,
 )
-from ziggurat.content import DAG_PB
+from ziggurat.content import DAG_CBOR, DAG_JSON, DAG_PB
 from ziggurat.errors import TierUnavailable, Unsupported
 
 __all__ = ["DagBackend", "DagMedium", "DagOptions", "backend", "links_of"]
@@ -158,10 +160,20 @@ backend = BackendType(
 
 
 def links_of(cid: Cid, block: bytes) -> list[Cid]:
-    """The links of a dag-pb block in order, an identity CID replaced by its own; none of any other codec."""
-    if cid.codec != DAG_PB:
+    """The links of a block in order, an identity CID replaced by its own; none of raw and unknown codecs."""
+    if cid.codec == DAG_PB:
+        links = [dict(_fields(link))[1] for number, link in _fields(block) if number == 2]
+        found = [Cid.from_bytes(link) for link in links]
+    elif cid.codec == DAG_CBOR:
+        tagged: list[bytes] = []
+        cbor2.loads(block, tag_hook=lambda tag, _: tagged.append(tag.value))
+        found = [Cid.from_bytes(link[1:]) for link in tagged]
+    elif cid.codec == DAG_JSON:
+        texts: list[str] = []
+        json.loads(block, object_hook=lambda table: texts.append(table["/"]) if "/" in table else table)
+        found = [Cid.parse(text) for text in texts if isinstance(text, str)]
+    else:
         return []
-    found = [Cid.from_bytes(dict(_fields(link))[1]) for number, link in _fields(block) if number == 2]
     return [
         far for near in found for far in ([near] if near.identity is None else links_of(near, near.identity))
     ]

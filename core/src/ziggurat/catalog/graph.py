@@ -1,7 +1,8 @@
 """Questions about what reaches what: roots and pins over the edges between blobs.
 
 Each is one statement, so it sees one state of the catalog (`stranded`: one for each child it doubts). Only
-`reachable` and `unreachable_copies` walk everything; the others stay among the relatives of their blob.
+`reachable` and `unreachable_copies` walk everything; the others stay among the relatives of their blob
+(`stranded` as long as these are few: each child of a long chain has the whole chain above it).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ WITH RECURSIVE mark (key) AS (
   SELECT key FROM roots UNION SELECT key FROM pins
   UNION SELECT edges.child FROM mark JOIN edges ON edges.parent = mark.key
 ) """
+
+_MANY = 64
+"""Children from which walking everything once costs less than going up from each."""
 
 _REACHABLE = _MARK + "SELECT key FROM mark"  # noqa: S608 - constants
 _UNREACHABLE = f"""{_MARK}
@@ -100,4 +104,7 @@ def stranded(execute: Execute, key: str, medium: int, gone: Iterable[str] = ()) 
         "ORDER BY key",
         (key, medium, listed(gone)),
     ).fetchall()
+    if len(rows) > _MANY:
+        kept = reachable(execute)
+        return [child for (child,) in rows if child in kept]
     return [child for (child,) in rows if protects(execute, child)]

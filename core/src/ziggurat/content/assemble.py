@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, TypeAlias
+
+from attrs import evolve
 
 from ziggurat.content.cid import DAG_PB, RAW, Cid
 from ziggurat.content.directory import MAX_PATH_DEPTH
+from ziggurat.content.edges import links, links_readable
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Layout, Piece, Want, children_of
 from ziggurat.content.leaves import leaf_block, leaf_payload
@@ -33,6 +36,10 @@ class Blocks(Protocol):
 
 
 _WINDOW = 64
+_IN_MEMORY = 64 << 20
+"""Bytes of blocks that are held between looking at them and giving them on; others are read again."""
+_SMALL = 1024
+"""Bytes of a block that is held in any case: its parcel takes as much."""
 
 
 def assemble(root: Cid, blocks: Blocks) -> Parcel:
@@ -71,17 +78,22 @@ def leaves_of(layout: Layout, blocks: Blocks) -> Iterator[tuple[Leaf, bytes]]:
 
 
 class _Linking(NamedTuple):
-    """A blob that waits for the parcels of what it links to."""
+    """A blob that waits for the parcels of what it links to.
 
-    top: Node
-    nodes: dict[Cid, Node]
+    Attributes:
+        linked: What that is, each once, in order.
+        build: Makes its parcel of those of its children, in the same order.
+    """
+
     linked: tuple[Cid, ...]
+    build: Callable[[tuple[Parcel, ...]], Parcel]
 
 
 class _Assembly:
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
         self._done: dict[Cid, Parcel] = {}
+        self._held = 0
 
     def parcel(self, root: Cid) -> Parcel:
         """Children before what links to them; each blob once, however often it is linked to."""
@@ -92,7 +104,8 @@ class _Assembly:
             if cid in self._done:
                 stack.pop()
             elif cid in waiting:
-                self._done[cid] = self._linked(cid, waiting.pop(cid))
+                linked, build = waiting.pop(cid)
+                self._done[cid] = build(self._children(linked))
             else:
                 if depth > MAX_PATH_DEPTH:
                     raise MalformedContent(f"{root} nests more than {MAX_PATH_DEPTH} directories", cid=root)
@@ -101,19 +114,23 @@ class _Assembly:
                     self._done[cid] = opened
                 else:
                     waiting[cid] = opened
-                    stack.extend((link, depth + 1) for link in reversed(opened.linked))
+                    # A chain of blocks may be as long as it likes; directories become those of a file system.
+                    below = depth + (cid.codec == DAG_PB)
+                    stack.extend((link, below) for link in reversed(opened.linked))
         return self._done[root]
+
+    def _children(self, linked: tuple[Cid, ...]) -> tuple[Parcel, ...]:
+        """The parcels of what is linked to; what an inlined block links to instead of that block."""
+        children: dict[Cid, Parcel] = {}
+        for cid in linked:
+            below = (self._done[cid],) if cid.identity is None else self._done[cid].children
+            children.update((child.cid, child) for child in below)
+        return tuple(children.values())
 
     def _open(self, root: Cid) -> Parcel | _Linking:
         block = self._block(root, root)
-        if root.codec == RAW:
-            return Parcel(root, "file", len(block), data=block, tsize=len(block))
         if root.codec != DAG_PB:
-            raise UnsupportedContent(
-                f"{root} has the codec 0x{root.codec:x}, whose links cannot be read: only raw and "
-                "dag-pb roots are kept whole",
-                cid=root,
-            )
+            return self._lone(root, block)
         node = parse_node(block)
         if node.is_file:
             if root.identity is not None and node.links:
@@ -126,6 +143,34 @@ class _Assembly:
     def _block(self, cid: Cid, root: Cid) -> bytes:
         return cid.identity if cid.identity is not None else self._blocks.raw_block(Want(0, None, cid), root)
 
+    def _lone(self, root: Cid, block: bytes) -> Parcel | _Linking:
+        """A block that is a blob of its own: raw bytes, or data with links to other blobs."""
+        if not links_readable(root.codec):
+            raise UnsupportedContent(
+                f"{root} has the codec 0x{root.codec:x}, whose links cannot be read, so it cannot be kept "
+                "whole; raw, dag-pb, dag-cbor and dag-json can",
+                cid=root,
+            )
+        blocks, size = self._blocks, len(block)
+        self._held += size
+        at_hand = self._held <= _IN_MEMORY or size < _SMALL or root.identity is not None
+        built = Parcel(
+            root,
+            "file" if root.codec == RAW else "block",
+            size,
+            data=block if at_hand else None,
+            load=None if at_hand else lambda: blocks.raw_block(Want(0, size, root), root),
+            tsize=size,
+        )
+        linked = links(block, root.codec)
+        if not linked:
+            return built
+
+        def build(children: tuple[Parcel, ...]) -> Parcel:
+            return evolve(built, children=children, links=tuple(child.cid for child in children))
+
+        return _Linking(linked, build)
+
     # -- files ------------------------------------------------------------------------------------
 
     def _file(self, root: Cid, top: Node) -> Parcel:
@@ -133,6 +178,7 @@ class _Assembly:
             odd = {} if leaf_block(root, top.data) is not None else {root: top.block}
             return Parcel(root, "file", len(top.data), odd, data=top.data, tsize=len(top.block))
         layout = self._blocks.known(root) or self._explored(root, top)
+        _refuse_data(layout)
         encoded = {cid: node.block for cid, node in layout.nodes.items()}
         blocks = self._blocks
         return Parcel(
@@ -179,23 +225,31 @@ class _Assembly:
                 node = nodes[cid] = top if cid == root else parse_node(self._block(cid, root))
                 if node.type == "hamt":
                     stack.extend(reversed(list(_shards(node))))
-        return _Linking(top, nodes, tuple(dict.fromkeys(cid for _, cid in children_of(nodes, root))))
+        named = tuple(cid for _, cid in children_of(nodes, root))
 
-    def _linked(self, root: Cid, waiting: _Linking) -> Parcel:
-        top, nodes, linked = waiting
-        children: dict[Cid, Parcel] = {}
-        for cid in linked:
-            below = (self._done[cid],) if cid.identity is None else self._done[cid].children
-            children.update((child.cid, child) for child in below)
-        return Parcel(
-            root,
-            "directory" if top.is_directory else "block",
-            sum(self._done[cid].size for _, cid in children_of(nodes, root)),
-            {cid: node.block for cid, node in nodes.items()},
-            children=tuple(children.values()),
-            links=tuple(children),
-            tsize=_tsize(top),
-        )
+        def build(children: tuple[Parcel, ...]) -> Parcel:
+            return Parcel(
+                root,
+                "directory" if top.is_directory else "block",
+                sum(self._done[cid].size for cid in named),
+                {cid: node.block for cid, node in nodes.items()},
+                children=children,
+                links=tuple(child.cid for child in children),
+                tsize=_tsize(top),
+            )
+
+        return _Linking(tuple(dict.fromkeys(named)), build)
+
+
+def _refuse_data(layout: Layout) -> None:
+    """A leaf is raw or dag-pb: one of another codec could link to more than the file's bytes."""
+    for node in layout.nodes.values():
+        for link in node.links:
+            if link.cid.codec not in (RAW, DAG_PB):
+                raise UnsupportedContent(
+                    f"{layout.root} is a file with a part that is neither raw nor dag-pb: {link.cid}",
+                    cid=layout.root,
+                )
 
 
 def _shards(node: Node) -> Iterator[Cid]:

@@ -11,6 +11,7 @@ from attrs import define, field
 from ziggurat.content.blob import Blob, Dag
 from ziggurat.content.car import car_header_size, car_section_size, write_car
 from ziggurat.content.cid import DAG_PB, Cid
+from ziggurat.content.edges import links
 from ziggurat.content.importer import FileDag, Leaf
 from ziggurat.content.layout import nodes_car
 from ziggurat.content.leaves import leaf_block
@@ -37,6 +38,7 @@ class Parcel:
         nodes: Its dag-pb nodes (not the leaves that the plain bytes give back), encoded.
         data: The plain bytes of a file where they are at hand and cannot change; or a whole block.
         source: Starts a pass over a file that is read from elsewhere.
+        load: Reads the block again, proved, of a blob that is one block and is not held in memory.
         children: Parcels of the blobs that it links to; complete only where a dag store needs them.
         links: Root CIDs of the blobs that it links to.
         encoding: The profile it was built with, "" when it is foreign.
@@ -49,6 +51,7 @@ class Parcel:
     nodes: Mapping[Cid, bytes] = field(factory=dict)
     data: bytes | None = None
     source: Source | None = None
+    load: Callable[[], bytes] | None = None
     children: tuple[Parcel, ...] = ()
     links: tuple[Cid, ...] = ()
     encoding: str = ""
@@ -72,12 +75,14 @@ class Parcel:
     @property
     def has_plain(self) -> bool:
         """True if there are plain bytes to store; a directory or symlink is its nodes alone."""
-        return self.source is not None or self.data is not None
+        return self.source is not None or self.data is not None or self.load is not None
 
     def plain(self) -> bytes | Blob:
         """The plain bytes for a bytes store; starts afresh at each use."""
         if self.data is not None:
             return self.data
+        if self.load is not None:
+            return self.load()
         source = self.source
         if source is None:
             raise MalformedContent(f"{self.cid} is a {self.type}: it has no plain bytes", cid=self.cid)
@@ -110,21 +115,33 @@ class Parcel:
         return self._pairs(set())
 
     def _sizes(self, seen: set[Cid]) -> Iterator[tuple[Cid, int]]:
-        if self.encoding == "" and self._leaf_sizes_unsure():
-            # A foreign parent's Tsize may lie about its leaves, so they are measured.
-            yield from ((cid, len(block)) for cid, block in self._pairs(seen))
-            return
-        for cid, block, tsize in self._walk(seen):
-            if isinstance(block, Parcel):
-                yield from block._sizes(seen)  # noqa: SLF001 - a parcel like this one
-            elif block is not None:
-                yield cid, len(block)
-            elif cid not in seen:
+        for part, cid, block, tsize in self._walked(seen):
+            if block is None and part.parcel.leaf_sizes_unsure:
+                # A foreign parent's Tsize may lie about its leaves, so they are measured.
+                block = part.leaf(cid, seen)
+            elif block is None and cid not in seen:
                 seen.add(cid)
                 yield cid, tsize
+            if block is not None:
+                yield cid, len(block)
 
-    def _leaf_sizes_unsure(self) -> bool:
-        return self.type == "file" and self.cid.codec == DAG_PB
+    @property
+    def leaf_sizes_unsure(self) -> bool:
+        """True where only the leaves themselves say how large they are."""
+        return self.encoding == "" and self.type == "file" and self.cid.codec == DAG_PB
+
+    def _walked(self, seen: set[Cid]) -> Iterator[tuple[_Part, Cid, bytes | None, int]]:
+        """The walks of this parcel and of all beneath it, each inside its parent's, however deep."""
+        stack = [(_Part(self), self._walk(seen))]
+        while stack:
+            part, walk = stack[-1]
+            for cid, block, tsize in walk:
+                if isinstance(block, Parcel):
+                    stack.append((_Part(block), block._walk(seen)))  # noqa: SLF001 - a parcel like this one
+                    break
+                yield part, cid, block, tsize
+            else:
+                stack.pop()
 
     def _walk(self, seen: set[Cid]) -> Iterator[tuple[Cid, bytes | Parcel | None, int]]:
         """Blocks depth first as (CID, block, size): None for a leaf, a Parcel for a child blob.
@@ -137,18 +154,17 @@ class Parcel:
                 yield self.cid, None, self.tsize
             elif self.cid not in seen:
                 seen.add(self.cid)
-                yield self.cid, self._leaf(self.cid, self.data), self.tsize
+                yield self.cid, self.leaf(self.cid, self.data), self.tsize
+            yield from ((cid, inside[cid], 0) for cid in self.links if cid not in seen)
             return
         is_file = self.type == "file"
         stack = [(self.cid, 0, self.size)]
         while stack:
             cid, tsize, size = stack.pop()
             if cid.identity is not None:
-                if not is_file and cid.codec == DAG_PB:
+                if not is_file:
                     # A directory inlined in this one: what it links to is beneath this one.
-                    inlined = parse_node(cid.identity)
-                    if not inlined.is_file:
-                        stack.extend((link.cid, link.tsize, 1) for link in reversed(inlined.links))
+                    stack.extend((link, 0, 1) for link in reversed(links(cid.identity, cid.codec)))
                 continue
             block = self.nodes.get(cid)
             if block is not None:
@@ -172,38 +188,62 @@ class Parcel:
                 # No pass over the plain bytes comes by an empty leaf.
                 if cid not in seen:
                     seen.add(cid)
-                    yield cid, self._leaf(cid, b""), tsize
+                    yield cid, self.leaf(cid, b""), tsize
             else:
                 raise MalformedContent(f"{self.cid} links to {cid}, which is not at hand", cid=self.cid)
 
-    def _leaf(self, cid: Cid, piece: bytes) -> bytes:
-        """A leaf encoded as its CID names it; a block of any codec but dag-pb is its bytes."""
+    def leaf(self, cid: Cid, piece: bytes) -> bytes:
+        """A leaf encoded as its CID names it; a block of any codec but dag-pb is its bytes.
+
+        Raises:
+            ContentMismatch: These are not its bytes.
+        """
         block = leaf_block(cid, piece) if cid.codec == DAG_PB else piece
         if block is None:
             raise ContentMismatch(f"a leaf of {self.cid} fails its proof: {cid}", cid=self.cid)
         return block
 
     def _pairs(self, seen: set[Cid]) -> Iterator[tuple[Cid, bytes]]:
-        leaves = self.source() if self.source is not None else iter(())
-        for cid, block, _ in self._walk(seen):
-            if isinstance(block, Parcel):
-                yield from block._pairs(seen)  # noqa: SLF001 - a parcel like this one
-                continue
+        for part, cid, block, _ in self._walked(seen):
             if block is None:
-                piece = self._next_piece(leaves, cid)
-                if cid in seen:
-                    continue
-                seen.add(cid)
-                block = self._leaf(cid, bytes(piece))
-            yield cid, block
+                block = part.leaf(cid, seen)
+            if block is not None:
+                yield cid, block
+
+
+class _Part:
+    """One parcel of a walk, with the pass over its source."""
+
+    __slots__ = ("_leaves", "parcel")
+
+    def __init__(self, parcel: Parcel) -> None:
+        self.parcel = parcel
+        self._leaves: Iterator[tuple[Leaf, Buffer]] | None = None
+
+    def leaf(self, cid: Cid, seen: set[Cid]) -> bytes | None:
+        """The block of a leaf that comes next in the walk; None if it was given before."""
+        parcel = self.parcel
+        if parcel.load is not None:
+            if cid in seen:
+                return None
+            seen.add(cid)
+            return parcel.load()
+        if self._leaves is None:
+            self._leaves = parcel.source() if parcel.source is not None else iter(())
+        piece = self._next_piece(self._leaves, cid)
+        if cid in seen:
+            return None
+        seen.add(cid)
+        return parcel.leaf(cid, bytes(piece))
 
     def _next_piece(self, leaves: Iterator[tuple[Leaf, Buffer]], cid: Cid) -> Buffer:
+        parcel = self.parcel
         for leaf, piece in leaves:
             if leaf.cid == cid:
                 return piece
-            if leaf.cid not in self.nodes and leaf.cid.identity is None:
+            if leaf.cid not in parcel.nodes and leaf.cid.identity is None:
                 break
-        raise ContentMismatch(f"the source of {self.cid} is out of step at {cid}", cid=self.cid)
+        raise ContentMismatch(f"the source of {parcel.cid} is out of step at {cid}", cid=parcel.cid)
 
 
 def _cut(built: FileDag, data: bytes) -> Source:

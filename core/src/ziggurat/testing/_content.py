@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from ziggurat.content import DAG_PB, RAW, Blob, Cid, Dag
+from ziggurat.content import DAG_CBOR, DAG_PB, RAW, Blob, Cid, Dag
 
 __all__ = [
     "DagSample",
@@ -24,6 +24,7 @@ __all__ = [
     "noise",
     "raw",
     "slow",
+    "values",
 ]
 
 Pair = tuple[Cid, bytes]
@@ -161,6 +162,13 @@ def directory(**children: DagSample) -> DagSample:
     return _above(block, [child for _, child in links])
 
 
+def values(*children: DagSample) -> DagSample:
+    """A dag-cbor list of links; its plain bytes are the block's own."""
+    block = bytes([0x80 + len(children)]) + b"".join(_link(child.root) for child in children)
+    above = _above(block, list(children), DAG_CBOR)
+    return DagSample(above.root, above.blocks, len(block), above.tsize)
+
+
 def dag_samples() -> dict[str, DagSample]:
     """DAGs of every shape by name; some share blocks with others."""
     shared = file(noise(3000, 1))
@@ -175,16 +183,20 @@ def dag_samples() -> dict[str, DagSample]:
         "an empty directory": directory(),
         "a directory": tree,
         "a directory in a directory": directory(again=shared, tree=tree),
+        "data that links to a file and to data": values(shared, values(raw(noise(300, 3))), tree),
     }
 
 
 def car_bytes(root: Cid, pairs: Iterable[Pair]) -> bytes:
     """A CARv1 with one root, https://ipld.io/specs/transport/car/carv1/."""
-    # dag-cbor of {"roots": [CID], "version": 1}; a CID is tag 42 on 0x00 and its bytes.
-    name = b"\x00" + root.bytes
-    tagged = b"\xd8\x2a\x58" + bytes([len(name)]) + name
-    header = b"\xa2\x65roots\x81" + tagged + b"\x67version\x01"
+    # dag-cbor of {"roots": [CID], "version": 1}
+    header = b"\xa2\x65roots\x81" + _link(root) + b"\x67version\x01"
     return _varint(len(header)) + header + b"".join(_section(cid, block) for cid, block in pairs)
+
+
+def _link(cid: Cid) -> bytes:
+    """A CID in dag-cbor: tag 42 on 0x00 and its bytes."""
+    return b"\xd8\x2a\x58" + bytes([len(cid.bytes) + 1]) + b"\x00" + cid.bytes
 
 
 def _section(cid: Cid, block: bytes) -> bytes:
@@ -204,8 +216,8 @@ def _node(children: list[DagSample]) -> DagSample:
     return _above(_pb([("", child) for child in children], data), children)
 
 
-def _above(block: bytes, children: list[DagSample]) -> DagSample:
-    root = Cid.of(block, DAG_PB)
+def _above(block: bytes, children: list[DagSample], codec: int = DAG_PB) -> DagSample:
+    root = Cid.of(block, codec)
     blocks = {root: block}
     for child in children:
         for cid, body in child.blocks.items():

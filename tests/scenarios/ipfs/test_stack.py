@@ -7,77 +7,17 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.folders import tree
 from tests.support.servers.kubo import KuboNode
 
-from ziggurat import Store, open_store
-from ziggurat.content import Profile, import_stream
-from ziggurat.content.tree import walk_directory
+from ziggurat import Store
 from ziggurat.errors import BlobNotFound, CorruptBlob, NotDurable, StoreUnavailable
 
-SMALL_HAMT = 2048  # bytes above which the node of these tests shards a directory
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KuboNode]:
-    made = KuboNode(
-        tmp_path_factory.mktemp("kubo") / "node",
-        config={"Import.UnixFSHAMTDirectorySizeThreshold": f"{SMALL_HAMT}B"},
-    ).start()
-    yield made
-    made.remove()
-
-
-@pytest.fixture
-def kubo(node: KuboNode) -> KuboNode:
-    if not node.api:
-        node.start()
-    node.wipe()
-    return node
-
-
 Open = Callable[..., Store]
-
-
-@pytest.fixture
-def stack(tmp_path: Path, kubo: KuboNode) -> Iterator[Open]:
-    """Opens a disk store over a tier on the node; `first` says which is asked and filled first."""
-    opened: list[Store] = []
-
-    def one(first: str = "disk", *, profile: str = "unixfs-v1-2025", publish: bool = True) -> Store:
-        disk = {
-            "name": "disk",
-            "backend": "disk",
-            "role": "store",
-            "options": {"path": str(tmp_path / "disk")},
-        }
-        ipfs = {"name": "ipfs", "backend": "ipfs", "role": "store", "publish": publish}
-        ipfs |= {"options": {"api": kubo.api}, "retry": {"attempts": 2, "max_wait": 0.1}}
-        tiers = [disk, ipfs] if first == "disk" else [ipfs, disk]
-        opened.append(
-            open_store({"store": {"path": str(tmp_path / "catalog"), "profile": profile}, "tier": tiers})
-        )
-        return opened[-1]
-
-    yield one
-    for store in opened:
-        store.close()
-
-
-def tree(folder: Path, chance: random.Random, *, names: int = 6) -> Path:
-    folder.mkdir(parents=True)
-    for number in range(names):
-        (folder / f"{chance.randrange(10**6)}-{number}").write_bytes(
-            chance.randbytes(chance.choice((0, 9, 5000)))
-        )
-    (folder / "äöü").mkdir()
-    (folder / "äöü/inner.bin").write_bytes(chance.randbytes(300_000))
-    (folder / "link").symlink_to("äöü/inner.bin")
-    (folder / "empty").mkdir()
-    return folder
 
 
 # -- put, get, move ---------------------------------------------------------------------------------
@@ -221,47 +161,6 @@ def test_a_nested_hamt_of_the_node_is_adopted_with_its_children(
     assert len(list(store.ls(root))) == 703
     store.save(root, tmp_path / "out")
     assert subprocess.run(["diff", "-r", "--no-dereference", folder, tmp_path / "out"]).returncode == 0
-
-
-# -- the same names ---------------------------------------------------------------------------------
-
-
-def knobs(chance: random.Random) -> tuple[list[str], Profile]:
-    version, chunk = chance.choice((0, 1)), chance.choice((100, 4096, 9999, 262_144, 1 << 20))
-    raw, links = chance.random() < 0.5, chance.choice((3, 174, 1024))
-    name = "sha2-256" if version == 0 else chance.choice(("sha2-256", "sha2-512", "blake2b-256"))
-    flags = [f"--cid-version={version}", f"--chunker=size-{chunk}", f"--raw-leaves={str(raw).lower()}"]
-    flags += [f"--max-file-links={links}", f"--hash={name}"]
-    return flags, Profile(
-        cid_version=version,
-        chunk_size=chunk,
-        raw_leaves=raw,
-        max_links=links,
-        hash_name=name,
-        hamt_threshold=SMALL_HAMT,
-    )
-
-
-@pytest.mark.parametrize("seed", range(24))
-def test_files_have_the_cids_that_the_node_gives_them(kubo: KuboNode, seed: int) -> None:
-    chance = random.Random(seed)
-    flags, profile = knobs(chance)
-    size = chance.choice((0, 1, profile.chunk_size - 1, profile.chunk_size, profile.chunk_size + 1))
-    data = chance.randbytes(min(size * chance.choice((1, 1, 7)), 3_000_000))
-    text = kubo.run("add", "-Q", "--only-hash", *flags, stdin=data).strip()
-    assert str(import_stream([data], profile).root) == text
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_directories_have_the_cids_that_the_node_gives_them(
-    kubo: KuboNode, tmp_path: Path, seed: int
-) -> None:
-    chance = random.Random(1000 + seed)
-    flags, profile = knobs(chance)
-    folder = tree(tmp_path / "tree", chance, names=chance.choice((0, 5, 30, 80)))
-    text = kubo.run("add", "-rQH", "--only-hash", *flags, str(folder)).strip()
-    *_, root = walk_directory(folder, profile)
-    assert str(root.cid) == text
 
 
 @pytest.mark.parametrize("profile", ["unixfs-v1-2025", "unixfs-v0-2015"])
