@@ -50,6 +50,7 @@ class Clients:
         self._lock = threading.RLock()
         self._session: Session | None = None
         self._s3: S3Client | None = None
+        self._uploads: S3Client | None = None
         self._stores: dict[tuple[object, ...], S3Store] = {}
         self._path_style = True
 
@@ -69,6 +70,20 @@ class Clients:
                 if self._s3 is None:
                     self._s3 = self._made()
         return self._s3
+
+    @property
+    def uploads(self) -> S3Client:
+        """As `s3`, and what it sends is not hashed for the signature: parts have checksums of their own."""
+        if self._uploads is None:
+            made = self._client(
+                self.endpoint,
+                self.region,
+                "path" if self._path_style else "virtual",
+                payload_signing_enabled=False,
+            )
+            with self._lock:
+                self._uploads = self._uploads or made
+        return self._uploads
 
     @property
     def endpoint(self) -> str:
@@ -118,7 +133,7 @@ class Clients:
         self._path_style = style == "path"
         return client
 
-    def _client(self, endpoint: str, region: str, style: str) -> S3Client:
+    def _client(self, endpoint: str, region: str, style: str, **more: object) -> S3Client:
         from botocore import UNSIGNED
         from botocore.config import Config
 
@@ -132,7 +147,7 @@ class Clients:
             "response_checksum_validation": "when_required",
             **settings.config,
         }
-        given["s3"] = {"addressing_style": style, **given.get("s3", {})}
+        given["s3"] = {"addressing_style": style, **given.get("s3", {}), **more}
         given["retries"] = {"total_max_attempts": 1}
         if settings.anonymous:
             given["signature_version"] = UNSIGNED

@@ -102,6 +102,8 @@ class Translated:
             )
         if code in _NO_OBJECT:
             return TierUnavailable(f"{where} has no such object ({said})")
+        if code == "NoSuchUpload":
+            return TierUnavailable(f"{where}: the upload was given up meanwhile: try again", retryable=True)
         if (denied := self._denied(answer, said)) is not None:
             return denied
         if code in _SLOW or answer.status == 429:
