@@ -29,6 +29,7 @@ def empty(tmp_path: Path) -> Path:
         "ziggurat_disk",
         "ziggurat_ipfs",
         "ziggurat_s3",
+        "ziggurat_storacha",
         *(f"ziggurat/{room}" for room in ROOMS),
     ):
         (tmp_path / package).mkdir(parents=True)
