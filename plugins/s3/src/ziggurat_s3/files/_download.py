@@ -1,0 +1,138 @@
+"""One object as a stream of bytes, continued after a break where it broke, and only of the same version.
+
+Measured on MinIO, versitygw and rclone: one stream of obstore reads a large object 1.1 to 2 times as fast as
+boto3's `get_object` and `download_file`; boto3 reads the keys that obstore would change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Protocol
+
+from attrs import define, frozen
+
+from ziggurat.errors import TierError, TierUnavailable
+from ziggurat_s3.files._keys import plain
+from ziggurat_s3.files._records import ObjectChanged, ProgressCallback
+from ziggurat_s3.files._service import Service, Task, tag
+
+__all__ = ["Fetched", "Sink", "fetch"]
+
+_CHUNK = 1 << 20
+
+
+class Sink(Protocol):
+    """Where the bytes go."""
+
+    def write(self, piece: bytes | memoryview) -> object:
+        """Take the next bytes."""
+
+    def restart(self) -> object:
+        """Forget what was taken; raises when that cannot be."""
+
+
+@frozen
+class Fetched:
+    """What came.
+
+    Attributes:
+        size: Bytes.
+        e_tag: Without quotes, "" for none.
+        last_modified: When it was written, None when the service did not say.
+    """
+
+    size: int
+    e_tag: str
+    last_modified: datetime | None
+
+
+@define
+class _Open:
+    """An answer that is being read."""
+
+    size: int
+    e_tag: str
+    last_modified: datetime | None
+    chunks: Iterator[Any]
+
+
+def fetch(service: Service, task: Task, sink: Sink, *, progress: ProgressCallback | None = None) -> Fetched:
+    """Read a whole object.
+
+    Args:
+        service: Where.
+        task: Operation, bucket and key.
+        sink: Where its bytes go; what it raises passes.
+        progress: Told of bytes as they were written.
+
+    Raises:
+        TierError: It could not be read to its end, also after several attempts without any progress.
+    """
+    done = 0
+    known: _Open | None = None
+
+    def attempt() -> _Open:
+        nonlocal done, known
+        opened = _open(service, task, done, known.e_tag if known else "")
+        known = opened
+        for chunk in opened.chunks:
+            sink.write(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(len(chunk))
+        if done != opened.size:
+            raise TierUnavailable(f"{done:,} of {opened.size:,} bytes came: try again", retryable=True)
+        return opened
+
+    while True:
+        before = done
+        try:
+            got = service.call(task, attempt)
+        except ObjectChanged:
+            sink.restart()
+            if progress is not None:
+                progress(-done)
+            done, known = 0, None
+        except TierError as error:
+            if not error.retryable or done == before:
+                raise
+        else:
+            return Fetched(got.size, got.e_tag, got.last_modified)
+
+
+def _open(service: Service, task: Task, start: int, e_tag: str) -> _Open:
+    """Ask for an object from a byte on, of one version."""
+    if plain(task.key):
+        return _through_obstore(service, task, start, e_tag)
+    return _through_boto(service, task, start, e_tag)
+
+
+def _through_obstore(service: Service, task: Task, start: int, e_tag: str) -> _Open:
+    import obstore
+
+    options: Any = {}
+    if start:
+        options["range"] = {"offset": start}
+    if e_tag:
+        options["if_match"] = f'"{e_tag}"'
+    answer = obstore.get(service.store(task.bucket), task.key, options=options)
+    meta = answer.meta
+    chunks: Any = answer.stream(min_chunk_size=_CHUNK)
+    return _Open(meta["size"], tag(meta["e_tag"]), meta["last_modified"], map(memoryview, chunks))
+
+
+def _through_boto(service: Service, task: Task, start: int, e_tag: str) -> _Open:
+    options: Any = {}
+    if start:
+        options["Range"] = f"bytes={start}-"
+    if e_tag:
+        options["IfMatch"] = f'"{e_tag}"'
+    answer = service.s3.get_object(Bucket=task.bucket, Key=task.key, **options)
+
+    def chunks() -> Iterator[bytes]:
+        with contextlib.closing(answer["Body"]) as body:
+            yield from body.iter_chunks(_CHUNK)
+
+    return _Open(start + answer["ContentLength"], tag(answer.get("ETag")), answer["LastModified"], chunks())

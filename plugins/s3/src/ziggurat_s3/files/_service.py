@@ -1,0 +1,216 @@
+"""One call to the service: who asks, what a failure is called, and how often it is tried again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import frozen
+
+from ziggurat.backend import Timeouts
+from ziggurat.errors import TierError
+from ziggurat_s3._answers import Answer, answer_of
+from ziggurat_s3._clients import Clients, clients_for
+from ziggurat_s3._connection import ConnectionOptions
+from ziggurat_s3._errors import Translated
+from ziggurat_s3.files._records import ObjectChanged, ObjectInfo, ObjectNotFound, address_of
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+    from types_boto3_s3.client import S3Client
+
+__all__ = ["Service", "Task", "tag"]
+
+T = TypeVar("T")
+
+PARTS_AT_ONCE = 8
+"""Parts of large objects that one `Service` holds in memory, whatever runs at the same time."""
+
+_ABSENT = {"", "NoSuchKey", "NotFound", "NoSuchVersion"}  # codes of a 404 that may be about an object
+_TRAVELS = (
+    *("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage"),
+    "WebsiteRedirectLocation",
+)
+
+
+def tag(given: object) -> str:
+    """An ETag without its quotes, "" for none."""
+    return str(given or "").strip('"')
+
+
+@frozen
+class Task:
+    """What a call is about, for its errors.
+
+    Attributes:
+        op: The operation that the user asked for.
+        bucket: That it is about.
+        key: That it is about, "" for the bucket itself.
+    """
+
+    op: str
+    bucket: str
+    key: str = ""
+
+    @property
+    def address(self) -> str:
+        """``s3://bucket/key``."""
+        return address_of(self.bucket, self.key)
+
+
+class Service:
+    """A service as the file operations call it; thread-safe, and without a connection before the first call.
+
+    Args:
+        options: Where it is and who asks.
+        timeouts: Seconds to connect, and for the next byte.
+        attempts: Calls in all for one request that fails retryably.
+        max_wait: Longest pause between two of them, in seconds.
+    """
+
+    def __init__(
+        self, options: ConnectionOptions, timeouts: Timeouts, *, attempts: int, max_wait: float
+    ) -> None:
+        self._options, self._timeouts = options, timeouts
+        self._attempts, self._max_wait = attempts, max_wait
+        self.parts = threading.BoundedSemaphore(PARTS_AT_ONCE)
+
+    @cached_property
+    def clients(self) -> Clients:
+        """Session and clients, shared by everybody with the same options."""
+        return clients_for(self._options.settings(), self._timeouts)
+
+    @property
+    def s3(self) -> S3Client:
+        """The boto3 client."""
+        return self.clients.s3
+
+    def store(self, bucket: str, *, upload: bool = False) -> S3Store:
+        """The obstore store of a bucket."""
+        return self.clients.store(bucket, upload=upload)
+
+    def call(self, task: Task, function: Callable[[], T]) -> T:
+        """Call the service, again after a failure that may pass.
+
+        Args:
+            task: What for.
+            function: One request; it must bear being called again.
+
+        Raises:
+            TierError: It could not be done; the error has operation, key and address.
+        """
+
+        def once() -> T:
+            with self.told(task):
+                return function()
+
+        if self._attempts <= 1:
+            return once()
+        import stamina
+
+        # stamina logs each retry; without a handler anywhere Python would print that on stderr.
+        logging.getLogger("stamina").addHandler(logging.NullHandler())
+        caller = stamina.RetryingCaller(attempts=self._attempts, timeout=None, wait_max=self._max_wait).on(
+            self._worth_retrying
+        )
+        return caller(once)
+
+    def _worth_retrying(self, error: Exception) -> bool | float:
+        if not isinstance(error, TierError) or not error.retryable or isinstance(error, ObjectChanged):
+            return False  # the same request about an object that changed fails again
+        after = error.retry_after
+        return min(after, self._max_wait) if isinstance(after, int | float) else True
+
+    @contextmanager
+    def told(self, task: Task) -> Iterator[None]:
+        """Turn what the libraries raise into errors of ours that say what they are about."""
+        try:
+            with Translated(task.bucket, self._endpoint()):
+                try:
+                    yield
+                except Exception as error:
+                    answer = answer_of(error)
+                    if answer is None:
+                        raise
+                    self._absent(task, answer, error)
+                    if answer.status == 412 or type(error).__name__ == "PreconditionError":
+                        raise ObjectChanged(
+                            "the object changed in the meantime: try again", retryable=True
+                        ) from error
+                    raise
+        except TierError as error:
+            if not error.op:
+                error.op, error.key = task.op, task.key
+                error.message = f"{task.address}: {error.message}"
+                error.args = (error.message,)
+            raise
+
+    def _endpoint(self) -> str:
+        """Named in messages where it is not AWS; what cannot be known yet is not named."""
+        return self._options.settings().endpoint_url
+
+    def _absent(self, task: Task, answer: Answer, error: Exception) -> None:
+        """Raise for a 404 that is about an object; that of a HEAD, and obstore's, can mean the bucket too.
+
+        Raises:
+            ObjectNotFound: The bucket is there, the object is not.
+            TierError: There is no such bucket, or that could not be told.
+        """
+        missing = answer.status == 404 or isinstance(error, FileNotFoundError)
+        if not missing or not task.key or answer.code not in _ABSENT:
+            return
+        translated = Translated(task.bucket, self._endpoint())
+        try:
+            with translated:
+                self.s3.head_bucket(Bucket=task.bucket)
+        except TierError as told:
+            cause = answer_of(told.__cause__) if told.__cause__ is not None else None
+            if cause is not None and cause.status == 404:
+                raise translated.refusal(Answer(404, "NoSuchBucket")) from error
+            if cause is None or cause.status != 403:  # a service says 403 of what is there
+                raise
+        raise ObjectNotFound("there is no such object: see what is there with ls_dir") from error
+
+    def head(self, task: Task) -> ObjectInfo | None:
+        """What is known of an object, None when there is none.
+
+        Raises:
+            TierError: There is no such bucket, or the service could not tell.
+        """
+        try:
+            told: Any = self.call(task, lambda: self.s3.head_object(Bucket=task.bucket, Key=task.key))
+        except ObjectNotFound:
+            return None
+        return ObjectInfo(
+            bucket=task.bucket,
+            key=task.key,
+            size=int(told.get("ContentLength") or 0),
+            e_tag=tag(told.get("ETag")),
+            last_modified=told.get("LastModified"),
+            content_type=told.get("ContentType"),
+            metadata={name.lower(): value for name, value in (told.get("Metadata") or {}).items()},
+            headers={name: told[name] for name in _TRAVELS if told.get(name)},
+            storage_class=told.get("StorageClass") or "",
+            encryption=told.get("ServerSideEncryption") or "",
+            version_id=told.get("VersionId") or "",
+        )
+
+    def found(self, task: Task) -> ObjectInfo:
+        """What is known of an object.
+
+        Raises:
+            ObjectNotFound: There is none.
+            TierError: There is no such bucket, or the service could not tell.
+        """
+        info = self.head(task)
+        if info is None:
+            raise ObjectNotFound(
+                f"{task.address}: there is no such object: see what is there with ls_dir",
+                op=task.op,
+                key=task.key,
+            )
+        return info

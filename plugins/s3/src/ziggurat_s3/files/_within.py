@@ -1,0 +1,159 @@
+"""Directories within a service: copied, moved and removed, file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from ziggurat.errors import TierError, TierUnavailable, Unsupported
+from ziggurat_s3.files._copy import remove
+from ziggurat_s3.files._equality import proves_equal
+from ziggurat_s3.files._listing import everything
+from ziggurat_s3.files._many import Job, Many
+from ziggurat_s3.files._one import copy_file, move_file
+from ziggurat_s3.files._records import (
+    DirectoryReport,
+    FileFailure,
+    FileResult,
+    Listed,
+    ProgressCallback,
+    address_of,
+)
+from ziggurat_s3.files._service import Service, Task
+from ziggurat_s3.files._trees import existing
+
+__all__ = ["copy_directory", "move_directory", "remove_directory"]
+
+_BATCH = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+
+
+def _check_apart(many: Many, bucket: str, prefix: str) -> None:
+    """Refuse a directory inside the other: what is read would be written at the same time."""
+    if bucket == many.bucket and (prefix.startswith(many.prefix) or many.prefix.startswith(prefix)):
+        raise Unsupported(
+            f"{address_of(many.bucket, many.prefix)} and {address_of(bucket, prefix)} lie in one another:"
+            " go by a directory beside them",
+            op=many.op,
+            key=many.prefix,
+        )
+
+
+def copy_directory(
+    service: Service, many: Many, to_bucket: str, to_prefix: str, progress: ProgressCallback | None
+) -> DirectoryReport:
+    """Copy what is in a directory, except what is there already and equal."""
+    _check_apart(many, to_bucket, to_prefix)
+    there = {row.key: (row.size, row.e_tag) for row in everything(service, many.op, to_bucket, to_prefix)}
+
+    def one(row: Listed, target: Task) -> FileResult:
+        source = Task(many.op, row.bucket, row.key)
+        size = row.size or 0
+        if proves_equal(size, row.e_tag, *there.get(target.key, (None, ""))):
+            return FileResult("skipped", target.bucket, target.key, size, row.e_tag, source=source.address)
+        made = copy_file(service, source, target)
+        if progress is not None:
+            progress(made.size)
+        return made
+
+    def jobs() -> Iterator[Job]:
+        for row in existing(service, many):
+            target = Task(many.op, to_bucket, to_prefix + row.key[len(many.prefix) :])
+            if target.key:
+                yield Job(row.key, None, partial(one, row, target))
+
+    return many.run(jobs())
+
+
+def move_directory(
+    service: Service, many: Many, to_bucket: str, to_prefix: str, progress: ProgressCallback | None
+) -> DirectoryReport:
+    """Move what is in a directory: each file is deleted when its own copy was compared."""
+    _check_apart(many, to_bucket, to_prefix)
+
+    def one(row: Listed, target: Task) -> FileResult:
+        made = move_file(service, Task(many.op, row.bucket, row.key), target)
+        if progress is not None:
+            progress(made.size)
+        return made
+
+    def jobs() -> Iterator[Job]:
+        for row in existing(service, many):
+            target = Task(many.op, to_bucket, to_prefix + row.key[len(many.prefix) :])
+            if target.key:
+                yield Job(row.key, None, partial(one, row, target))
+
+    return many.run(jobs())
+
+
+def remove_directory(service: Service, many: Many) -> DirectoryReport:
+    """Delete what is in a directory, a thousand in one request where the service can."""
+    results: list[FileResult] = []
+    failures: list[FileFailure] = []
+    rows = everything(service, many.op, many.bucket, many.prefix)
+    one_by_one = False
+    while batch := list(islice(rows, _BATCH)):
+        # XML cannot hold most control characters, so these are not named in a list.
+        odd = [row for row in batch if one_by_one or not row.key.isprintable()]
+        even = [row for row in batch if not one_by_one and row.key.isprintable()]
+        errors: dict[str, TierError] = {}
+        if even:
+            try:
+                errors = _batch(service, many, even)
+            except Unsupported:
+                one_by_one, odd = True, batch
+        errors |= _singly(service, many, odd)
+        for row in batch:
+            told: FileResult | FileFailure
+            if row.key in errors:
+                told = FileFailure(row.bucket, row.key, None, errors[row.key])
+                failures.append(told)
+            else:
+                told = FileResult("removed", row.bucket, row.key, row.size or 0, row.e_tag, row.last_modified)
+                results.append(told)
+            many.tell(told)
+    return many.ended(results, failures)
+
+
+def _batch(service: Service, many: Many, rows: Sequence[Listed]) -> dict[str, TierError]:
+    """Delete in one request; what could not be deleted, with why."""
+    task = Task(many.op, many.bucket, many.prefix)
+    named: Any = {"Objects": [{"Key": row.key} for row in rows], "Quiet": True}
+    try:
+        answer = service.call(task, lambda: service.s3.delete_objects(Bucket=many.bucket, Delete=named))
+    except Unsupported:
+        raise
+    except TierError as error:
+        return {row.key: error for row in rows}
+    return {told["Key"]: _refused(many, told) for told in answer.get("Errors", ())}
+
+
+def _refused(many: Many, told: Any) -> TierError:
+    from botocore.exceptions import ClientError
+
+    from ziggurat_s3._errors import Translated
+
+    response: Any = {"Error": told, "ResponseMetadata": {"HTTPStatusCode": 500 if _passing(told) else 400}}
+    if told.get("Code") == "AccessDenied":
+        response["ResponseMetadata"]["HTTPStatusCode"] = 403
+    error = Translated(many.bucket).tell(ClientError(response, "DeleteObjects"))
+    if error is None:
+        error = TierUnavailable(str(told.get("Message", "")))
+    error.op, error.key = many.op, told["Key"]
+    error.message = f"{address_of(many.bucket, told['Key'])}: {error.message}"
+    return error
+
+
+def _passing(told: Any) -> bool:
+    return told.get("Code") in ("InternalError", "SlowDown", "ServiceUnavailable")
+
+
+def _singly(service: Service, many: Many, rows: Sequence[Listed]) -> dict[str, TierError]:
+    errors: dict[str, TierError] = {}
+    for row in rows:
+        try:
+            remove(service, Task(many.op, row.bucket, row.key))
+        except TierError as error:
+            errors[row.key] = error
+    return errors
