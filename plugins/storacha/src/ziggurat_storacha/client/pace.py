@@ -98,7 +98,7 @@ def _share(path: Path, moment: float) -> None:
             known = float(os.read(fd, 40))
         if not moment <= known <= time.time() + MAX_WAIT:
             # One write of always the same length: a reader sees the old moment or the new one.
-            os.pwrite(fd, f"{moment:<24.6f}".encode(), 0)
+            os.ftruncate(fd, os.pwrite(fd, f"{moment:<24.6f}".encode(), 0))
     finally:
         os.close(fd)
 

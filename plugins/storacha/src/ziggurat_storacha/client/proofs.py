@@ -25,6 +25,10 @@ __all__ = ["ATTEST", "EVERYTHING", "Authority", "Proofs", "ability_covers", "cov
 ATTEST: Final = "ucan/attest"
 EVERYTHING: Final = "ucan:*"
 _MAX_CHAIN = 64
+_IMPLIED: Final = {
+    "space/info": ("store/list", "store/remove", "upload/add", "upload/list", "upload/remove"),
+}
+"""What the service also grants to whoever has one of these, named in full."""
 
 
 @frozen
@@ -52,7 +56,7 @@ def covers(held: Capability, wanted: Capability) -> bool:
     A caveat of `held` must stand in `wanted` unchanged; a number may be smaller.
     """
     return (
-        ability_covers(held.can, wanted.can)
+        (ability_covers(held.can, wanted.can) or held.can in _IMPLIED.get(wanted.can, ()))
         and held.resource in (wanted.resource, EVERYTHING)
         and _narrower(held.nb or {}, wanted.nb or {})
     )
@@ -222,6 +226,12 @@ class Proofs:
         with self._lock:
             for one in delegations:
                 self._held.setdefault(one.cid, one)
+
+    def replace(self, delegations: Iterable[Delegation]) -> None:
+        """Take these delegations instead of all that are there."""
+        held = {one.cid: one for one in delegations}
+        with self._lock:
+            self._held = held
 
     def drop(self, cid: Cid) -> bool:
         """Forget a delegation; False if there is none."""

@@ -1,0 +1,160 @@
+"""Rate limits: one moment for all threads and processes, and a budget that is kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.servers.storacha import StorachaServer
+
+from ziggurat.errors import TierThrottled
+from ziggurat_storacha.client import Capability, Endpoints, Key, Pace, Proofs, Service, Transport, delegate
+from ziggurat_storacha.client.pace import MAX_WAIT, retry_after
+
+URL = "https://up.example.org"
+
+
+@given(st.text(max_size=30) | st.floats().map(str))
+def test_any_retry_after_is_read_or_not(value: str) -> None:
+    seconds = retry_after(value)
+    assert seconds is None or 0 <= seconds <= MAX_WAIT
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    assert retry_after("2") == 2
+    assert retry_after("0.25") == 0.25
+    assert retry_after("-5") == 0
+    assert retry_after("1e9") == MAX_WAIT
+    assert retry_after(None) is retry_after("") is retry_after("soon") is retry_after("nan") is None
+    assert retry_after("Wed, 21 Oct 2026 07:28:00 GMT", now=1792567670) == 10
+    assert retry_after("Wed, 21 Oct 2026 07:28:00 GMT", now=1892567670) == 0
+
+
+def test_what_one_learns_the_others_know(tmp_path: Path) -> None:
+    first, second = Pace(URL, tmp_path), Pace(URL, tmp_path)
+    other = Pace("https://other.example.org", tmp_path)
+    first.put_off(30)
+    assert second.moment() > time.time() + 25
+    second.put_off(5)
+    assert first.moment() > time.time() + 25  # a shorter wait does not undo a longer one
+    assert other.moment() == 0
+    assert Pace(URL).moment() == 0
+    with pytest.raises(TierThrottled, match="raise wait_budget"):
+        Pace(URL, tmp_path, budget=1).waiting().turn()
+
+
+def test_a_clock_that_went_wrong_stops_nobody(tmp_path: Path) -> None:
+    Pace(URL, tmp_path).put_off(0)
+    (file,) = tmp_path.iterdir()
+    for said in (b"9999999999999", b"nonsense", b"", b"nan", b"\xff" * 50):
+        file.write_bytes(said)
+        Pace(URL, tmp_path, budget=1).waiting().turn()
+    Pace(URL, tmp_path).put_off(20)
+    assert Pace(URL, tmp_path).moment() > time.time() + 15
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    pace = Pace(URL, tmp_path / "file" / "below")
+    pace.put_off(30)
+    assert pace.moment() > time.time() + 25
+
+
+def test_a_wait_can_be_cancelled(tmp_path: Path) -> None:
+    pace, cancel = Pace(URL, tmp_path), threading.Event()
+    pace.put_off(50)
+    threading.Timer(0.1, cancel.set).start()
+    with pytest.raises(TierThrottled, match="was cancelled"):
+        pace.waiting(cancel).turn()
+
+
+def test_the_budget_is_one_for_the_whole_call() -> None:
+    waiting = Pace(URL, None, budget=0.5).waiting()
+    for _ in range(2):
+        waiting.refused("0.1")
+        waiting.turn()
+    waiting.refused("0.45")
+    with pytest.raises(TierThrottled, match="longer than the budget"):
+        waiting.turn()
+
+
+def agent(storacha: StorachaServer, folder: Path, budget: float) -> tuple[Service, str]:
+    key, space = Key.generate(), Key.generate()
+    proofs = Proofs([delegate(space, key.did, [Capability("*", space.did)], expiration=None)])
+    transport = Transport(pace=Pace(storacha.url, folder, budget))
+    return Service(Endpoints(storacha.url, storacha.did, storacha.key), key, proofs, transport), space.did
+
+
+def test_a_storm_fails_no_batch_that_the_budget_allows(storacha: StorachaServer, tmp_path: Path) -> None:
+    """Sixty calls of eight threads where twenty a second are allowed."""
+    service, space = agent(storacha, tmp_path, 60)
+    storacha.fault("upload/list", how="throttle", times=None, rate=20, retryAfter=0.3)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: service.call("upload/list", space)["results"], range(60)))
+    assert answers == [[]] * 60
+    refused = [one for one in storacha.log("upload/list") if one["status"] == 429]
+    assert refused
+    service.close()
+
+
+CALLER = """
+import sys
+from pathlib import Path
+from ziggurat_storacha.client import Capability, Endpoints, Key, Pace, Proofs, Service, Transport, delegate
+url, did, folder = sys.argv[1:]
+key, space = Key.generate(), Key.generate()
+proofs = Proofs([delegate(space, key.did, [Capability("*", space.did)], expiration=None)])
+service = Service(Endpoints(url, did), key, proofs, Transport(pace=Pace(url, Path(folder), 60)))
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(3):
+    assert service.call("upload/list", space.did)["results"] == []
+print("done", flush=True)
+"""
+
+
+def test_processes_wait_with_one_another(storacha: StorachaServer, tmp_path: Path) -> None:
+    """One is refused; the others, who were not, do not ask before the moment that it was told."""
+    others = [
+        subprocess.Popen(
+            [sys.executable, "-c", CALLER, storacha.url, storacha.did, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ},
+        )
+        for _ in range(2)
+    ]
+    for process in others:
+        assert process.stdout
+        assert process.stdin
+        assert process.stdout.readline() == "ready\n"
+    service, space = agent(storacha, tmp_path, 60)
+    storacha.fault("upload/list", how="status", status=429, headers={"retry-after": "1.5"})
+    refused = threading.Thread(target=service.call, args=("upload/list", space))
+    refused.start()
+    while not storacha.log("upload/list"):
+        time.sleep(0.01)
+    told = time.time()
+    for process in others:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    time.sleep(0.7)
+    assert len(storacha.log("upload/list")) == 1  # long after they began, nobody has asked
+    assert len(storacha.log()) == 1
+    refused.join()
+    for process in others:
+        assert process.communicate(timeout=30)[0] == "done\n"
+        assert process.returncode == 0
+    assert len(storacha.log("upload/list")) == 8
+    assert time.time() - told >= 1.2
+    service.close()
