@@ -125,8 +125,9 @@ def gc_command(session: Session, dry_run: bool) -> None:
     """
     word = "would free" if dry_run else "freed"
     for tier in session.store.gc(dry_run=dry_run):
+        held = f"; {len(tier.kept)} of them the medium holds on for others" if tier.kept else ""
         session.record(
-            f"{tier.tier}: {word} {plural(tier.blobs, 'blob')}, {size_text(tier.size)}",
+            f"{tier.tier}: {word} {plural(tier.blobs, 'blob')}, {size_text(tier.size)}{held}",
             tier=tier.tier,
             blobs=tier.blobs,
             bytes=tier.size,
@@ -134,6 +135,7 @@ def gc_command(session: Session, dry_run: bool) -> None:
             refused=tier.refused,
             failed=list(tier.failed),
             known=tier.known,
+            kept=list(tier.kept),
         )
         if tier.refused:
             kind = TierDenied if tier.known else TierUnavailable

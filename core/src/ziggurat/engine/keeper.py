@@ -152,7 +152,7 @@ class Keeper:
             return Collected(tier.name, refused=error.message, known=known)
         if tier.hooks.read_only:
             return Collected(tier.name)
-        failed: list[str] = []
+        failed, kept = list[str](), list[str]()
         try:
             self._intents.settle_all(tier, medium)
         except TierError as error:
@@ -164,14 +164,16 @@ class Keeper:
             if stranded:
                 failed.append(f"{row.key} carries the last copy of {stranded[0]}, which is kept")
                 continue
-            if not dry_run and not self._give_up(tier, row, medium, failed):
+            if not dry_run and not self._give_up(tier, row, medium, failed, kept):
                 continue
             gone.add(row.key)
             blobs += 1
             size += row.stored
-        return Collected(tier.name, blobs, size, failed=tuple(failed))
+        return Collected(tier.name, blobs, size, failed=tuple(failed), kept=tuple(kept))
 
-    def _give_up(self, tier: StoreTier, row: CopyRow, medium: str, failed: list[str]) -> bool:
+    def _give_up(
+        self, tier: StoreTier, row: CopyRow, medium: str, failed: list[str], kept: list[str]
+    ) -> bool:
         try:
             gone = tier.drop(as_key(row.key).cid, row.note, row.nodes_note)
         except ZigguratError as error:
@@ -180,5 +182,5 @@ class Keeper:
         # Without a claim the row is stale: it goes too, but nothing was freed.
         self._catalog.forget_copy(row.key, medium)
         if gone.kept:
-            failed.append(f"{row.key}: {gone.kept}")
+            kept.append(f"{row.key}: {gone.kept}")
         return gone.had

@@ -189,6 +189,7 @@ class Collected:
         refused: Why this tier was left alone, "" if it was not.
         failed: One line for each copy that could not be given up; it stays catalogued.
         known: False if the tier was left alone because it could not answer.
+        kept: One line for each copy that was given up while its medium goes on holding the blob for others.
     """
 
     tier: str
@@ -197,6 +198,7 @@ class Collected:
     refused: str = ""
     failed: tuple[str, ...] = ()
     known: bool = True
+    kept: tuple[str, ...] = ()
 
 
 @frozen

@@ -55,6 +55,8 @@ class StorachaOptions:
         state: The file with key, delegations and spaces, which the official tools read too; None for the
             user's own.
         wait_budget: Seconds that one call may wait in all because the service asks to slow down.
+        shard_size: Bytes of the CARs that an upload is cut into; three of them are in memory at a time.
+        parallel: Uploads of one batch that are under way at a time.
     """
 
     service_url: str = field(
@@ -92,6 +94,17 @@ class StorachaOptions:
             "unit": "seconds",
             "help": "how long one call may wait because the service asks to slow down",
         },
+    )
+
+    shard_size: int = field(
+        default=16 << 20,
+        validator=[validators.instance_of(int), validators.ge(1 << 20), validators.le(4 << 30)],
+        metadata={"unit": "bytes", "help": "size of the CARs that an upload is cut into"},
+    )
+    parallel: int = field(
+        default=8,
+        validator=[validators.instance_of(int), validators.ge(1), validators.le(64)],
+        metadata={"help": "uploads of one batch that are under way at a time"},
     )
 
     @proof.validator

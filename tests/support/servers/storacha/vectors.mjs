@@ -5,6 +5,9 @@ import { Absentee, ed25519 } from '@ucanto/principal'
 import { Delegation, Message, Receipt, delegate, invoke, parseLink } from '@ucanto/core'
 import * as CAR from '@ucanto/transport/car'
 import * as CBOR from '@ipld/dag-cbor'
+import * as CarBufferWriter from '@ipld/car/buffer-writer'
+import { CarIndexer } from '@ipld/car'
+import { ShardedDAGIndex } from '@storacha/blob-index'
 import * as dagJSON from '@ipld/dag-json'
 import * as Link from 'multiformats/link'
 import { base64 } from 'multiformats/bases/base64'
@@ -153,10 +156,35 @@ for (const [name, parts] of Object.entries(sent)) {
   })
 }
 
+// ---- an index of two shards, and the shards
+const parts = [[0, 1, 255], [7, 7]].map((fills) => fills.map((fill, at) => new Uint8Array(100 + 150 * at).fill(fill)))
+const shards = []
+let content
+for (const part of parts) {
+  const blocks = new Map()
+  for (const bytes of part) {
+    const block = { cid: Link.create(0x55, await sha256.digest(bytes)), bytes }
+    content ??= block.cid
+    blocks.set(block.cid.toString(), block)
+  }
+  const writer = CarBufferWriter.createWriter(new ArrayBuffer(4096), { roots: [content] })
+  for (const block of blocks.values()) writer.write(block)
+  shards.push(writer.close({ resize: true }))
+}
+const shardIndex = ShardedDAGIndex.create(content)
+for (const shard of shards) {
+  const digest = await sha256.digest(shard)
+  for await (const { cid, blockOffset, blockLength } of await CarIndexer.fromBytes(shard)) {
+    shardIndex.setSlice(digest, cid.multihash, [blockOffset, blockLength])
+  }
+  shardIndex.setSlice(digest, digest, [0, shard.length])
+}
+const index = { content: content.toString(), shards: shards.map(b64), archive: b64((await shardIndex.archive()).ok) }
+
 const bundle = await delegationsToString([made.forever, made.mailto, made.attest])
 // A check of the recorder itself: the library reads back what it wrote.
 for (const one of delegations) {
   const back = await Delegation.extract(new Uint8Array(Buffer.from(one.archive, 'base64')))
   if (back.error || back.ok.cid.toString() !== one.cid) throw new Error(`${one.name} does not read back`)
 }
-console.log(JSON.stringify({ principals, service: { did: service.did(), key: service.toDIDKey() }, delegations, bundle: { text: bundle, cids: [made.forever, made.mailto, made.attest].map((one) => one.cid.toString()) }, receipts, messages }, null, 1))
+console.log(JSON.stringify({ principals, service: { did: service.did(), key: service.toDIDKey() }, delegations, bundle: { text: bundle, cids: [made.forever, made.mailto, made.attest].map((one) => one.cid.toString()) }, receipts, messages, index }, null, 1))

@@ -1,0 +1,1 @@
+"""Reading what a space holds: from storage nodes by claims and indexes, or from a gateway."""

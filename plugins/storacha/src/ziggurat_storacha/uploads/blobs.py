@@ -1,0 +1,289 @@
+"""Blobs of a space: bytes under their digest, which is how a service keeps shards and indexes.
+
+To add one takes four steps: ``space/blob/add`` allocates it; a PUT brings the bytes to the storage node that
+the allocation names, unless a node has them already; ``ucan/conclude`` says that they are there; and the
+receipt of ``blob/accept`` says that the node found them right. Each receipt is proved against who must have
+signed it.
+
+Source: https://github.com/storacha/specs, w3-blob.md.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from ziggurat.content import Cid
+from ziggurat.errors import ContentMismatch, MalformedContent, TierUnavailable
+from ziggurat_storacha.client.delegation import Delegation
+from ziggurat_storacha.client.errors import of_failure
+from ziggurat_storacha.client.keys import Key
+from ziggurat_storacha.client.receipts import Receipt, issue_receipt
+from ziggurat_storacha.client.service import Service
+from ziggurat_storacha.uploads.shards import digest_of
+
+__all__ = ["BlobRow", "Blobs", "Stored"]
+
+_PATIENCE = 60.0  # seconds to wait until a node has accepted what it was sent
+_AT_ONCE = 50  # invocations in one request
+
+
+@frozen
+class Stored:
+    """A blob that a node has accepted.
+
+    Attributes:
+        digest: Its multihash.
+        size: Bytes.
+        sent: They were sent now; False when a node had them already.
+        location: Where the node says that they can be read, "" where it says nothing.
+    """
+
+    digest: bytes
+    size: int
+    sent: bool
+    location: str = ""
+
+
+@frozen
+class BlobRow:
+    """A blob as the space lists it.
+
+    Attributes:
+        digest: Its multihash.
+        size: Bytes.
+        inserted: When, in ISO 8601, "" where the service does not say.
+    """
+
+    digest: bytes
+    size: int
+    inserted: str = ""
+
+
+class Blobs:
+    """The blobs of one space. Safe to use from several threads.
+
+    Args:
+        service: Who keeps them.
+        space: DID of the space.
+    """
+
+    def __init__(self, service: Service, space: str) -> None:
+        self.service, self.space = service, space
+
+    def add(self, data: bytes, digest: bytes = b"", *, cancel: threading.Event | None = None) -> Stored:
+        """Store bytes in the space; harmless when repeated, and then they are not sent again.
+
+        Args:
+            data: The bytes.
+            digest: Their multihash, where it is known.
+            cancel: Ends a wait.
+
+        Raises:
+            TierFull: The space has no plan, or no room.
+            TierError: They are not stored, or it cannot be told.
+        """
+        digest = digest or digest_of(data)
+        receipt = self.service.invoke(
+            "space/blob/add", self.space, {"blob": {"digest": digest, "size": len(data)}}
+        )
+        self.service.ok(receipt, "space/blob/add")
+        try:
+            work = _Work.of(receipt, self.service, digest)
+        except (MalformedContent, KeyError, TypeError, ValueError, LookupError) as error:
+            raise self._strange(f"the answer to space/blob/add lacks a part ({error})") from error
+        sent = False
+        if work.accepted is None:
+            if work.address is not None:
+                self._send(data, work.address, cancel)
+                sent = True
+            self._conclude(work)
+        done = work.accepted or self.service.poll(
+            work.accept.cid, executor=work.accept.ucan.audience, patience=_PATIENCE, cancel=cancel
+        )
+        return Stored(digest, len(data), sent, self._location(done, digest))
+
+    def sizes(self, digests: Sequence[bytes]) -> list[int | None]:
+        """Bytes of blobs of the space, None for one that it does not have; many in one request.
+
+        Raises:
+            TierError: It cannot be told.
+        """
+        found: list[int | None] = []
+        for receipt in self._each("space/blob/get/0/1", [{"digest": digest} for digest in digests]):
+            if receipt.failure is not None and receipt.failure.name == "BlobNotFound":
+                found.append(None)
+                continue
+            answer = self.service.ok(receipt, "space/blob/get/0/1")
+            found.append(int(self._field(answer, "blob")["size"]))
+        return found
+
+    def remove(self, digests: Sequence[bytes]) -> int:
+        """Take blobs out of the space; one that it does not have is no error.
+
+        The nodes may keep the bytes; the space no longer pays for them.
+
+        Returns:
+            Bytes that the space has fewer.
+
+        Raises:
+            TierError: Some may still be there.
+        """
+        freed = 0
+        for receipt in self._each("space/blob/remove", [{"digest": digest} for digest in digests]):
+            if receipt.failure is not None and receipt.failure.name == "BlobNotFound":
+                continue
+            answer = self.service.ok(receipt, "space/blob/remove")
+            freed += int(answer.get("size", 0)) if isinstance(answer, Mapping) else 0
+        return freed
+
+    def list(self, page: int = 1000) -> Iterator[BlobRow]:
+        """Every blob of the space; ends normally only when that were all.
+
+        Args:
+            page: Blobs asked for in one request.
+
+        Raises:
+            TierError: The list could not be completed.
+        """
+        for row in listed(self.service, "space/blob/list", self.space, page):
+            blob = self._field(row, "blob")
+            yield BlobRow(bytes(blob["digest"]), int(blob["size"]), str(row.get("insertedAt") or ""))
+
+    def _each(self, can: str, arguments: Sequence[Mapping[str, Any]]) -> Iterator[Receipt]:
+        for start in range(0, len(arguments), _AT_ONCE):
+            yield from self.service.execute(
+                [self.service.invocation(can, self.space, nb) for nb in arguments[start : start + _AT_ONCE]]
+            )
+
+    def _send(self, data: bytes, address: Mapping[str, Any], cancel: threading.Event | None) -> None:
+        self.service.transport.fetch(
+            "PUT",
+            str(address["url"]),
+            option="service_url",
+            body=data,
+            # Just these, which may be signed, and the length that the HTTP library adds.
+            headers={str(name): str(value) for name, value in dict(address.get("headers") or {}).items()},
+            expect=(200, 201, 204),
+            cancel=cancel,
+        )
+
+    def _conclude(self, work: _Work) -> None:
+        """Say that the bytes are there, in the name of the key that the service made for the task."""
+        cid, block = issue_receipt(work.key, work.put.cid, {})
+        self.service.call(
+            "ucan/conclude",
+            self.service.agent.did,
+            {"receipt": cid},
+            proofs=(),
+            facts=[{"0": cid}],
+            attached={cid: block},
+        )
+
+    def _location(self, accepted: Receipt, digest: bytes) -> str:
+        """Where the node says that the bytes are; also proves that it speaks of these bytes."""
+        if accepted.failure is not None:
+            raise of_failure(accepted.failure, "blob/accept", self.service.endpoints.url)
+        site = accepted.ok.get("site") if isinstance(accepted.ok, Mapping) else None
+        if not isinstance(site, Cid) or site not in accepted.blocks:
+            return ""
+        for capability in accepted.task(site).ucan.capabilities:
+            nb = capability.nb or {}
+            if capability.can == "assert/location" and nb.get("location"):
+                if content_digest(nb) != digest:
+                    raise ContentMismatch("a storage node accepted other bytes than were sent")
+                return str(nb["location"][0])
+        return ""
+
+    def _field(self, answer: Any, name: str) -> Mapping[str, Any]:
+        value = answer.get(name) if isinstance(answer, Mapping) else None
+        if not isinstance(value, Mapping):
+            raise self._strange(f"an answer has no {name}")
+        return value
+
+    def _strange(self, what: str) -> TierUnavailable:
+        return TierUnavailable(f"{self.service.endpoints.url}: {what}; correct service_url")
+
+
+def listed(service: Service, can: str, space: str, page: int) -> Iterator[Mapping[str, Any]]:
+    """The rows of a list that a service gives in pages; ends normally only when that were all.
+
+    Raises:
+        TierError: The list could not be completed.
+    """
+    cursor: str | None = None
+    while True:
+        nb: dict[str, Any] = {"size": page}
+        if cursor:
+            nb["cursor"] = cursor
+        answer = service.call(can, space, nb)
+        rows = answer.get("results") if isinstance(answer, Mapping) else None
+        if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+            raise TierUnavailable(
+                f"{service.endpoints.url} answered {can} without a list; correct service_url"
+            )
+        yield from rows
+        after = answer.get("cursor")
+        if not rows or not after or after == cursor:
+            return
+        cursor = str(after)
+
+
+def content_digest(nb: Mapping[str, Any]) -> bytes | None:
+    """The multihash that a claim is about: a link, or ``{digest}``."""
+    content = nb.get("content")
+    if isinstance(content, Cid):
+        return content.bytes[-34:] if content.hash_code == 0x12 else None
+    digest = content.get("digest") if isinstance(content, Mapping) else None
+    return digest if isinstance(digest, bytes) else None
+
+
+@frozen
+class _Work:
+    """What the service wants done for one blob.
+
+    Attributes:
+        put, accept: Its tasks.
+        key: Who says that the PUT was done.
+        address: Where to send the bytes, None when a node has them.
+        accepted: The receipt of `accept`, where there is one already.
+    """
+
+    put: Delegation
+    accept: Delegation
+    key: Key
+    address: Mapping[str, Any] | None
+    accepted: Receipt | None
+
+    @classmethod
+    def of(cls, receipt: Receipt, service: Service, digest: bytes) -> _Work:
+        tasks: dict[str, Delegation] = {}
+        receipts: dict[Cid, Receipt] = {}
+        for cid in receipt.fork:
+            task = receipt.task(cid)
+            capability = task.ucan.capabilities[0]
+            if capability.can == "ucan/conclude":
+                concluded = receipt.receipt((capability.nb or {})["receipt"])
+                receipts[concluded.ran] = concluded
+            else:
+                tasks[capability.can] = task
+        allocate, put, accept = (tasks[can] for can in ("blob/allocate", "http/put", "blob/accept"))
+        body = (put.ucan.capabilities[0].nb or {})["body"]
+        if body["digest"] != digest:
+            raise MalformedContent("it is about another blob")
+        allocated = receipts[allocate.cid]
+        service.prove(allocated, allocate.ucan.audience)
+        accepted = receipts.get(accept.cid)
+        if accepted is not None:
+            service.prove(accepted, accept.ucan.audience)
+        keys = put.ucan.facts[0]["keys"]
+        return cls(
+            put,
+            accept,
+            Key.from_bytes(keys["keys"][keys["id"]]),
+            service.ok(allocated, "blob/allocate").get("address"),
+            accepted,
+        )
