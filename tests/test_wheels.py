@@ -236,7 +236,7 @@ def test_core_and_disk(install: Callable[..., Run], tmp_path: Path) -> None:
 
 def test_everything_with_the_packaged_stack(install: Callable[..., Run], tmp_path: Path) -> None:
     run = install("ziggurat[all]")
-    assert backends(run) == {"memory", "disk", "ipfs", "gateway", "s3"}
+    assert backends(run) == {"memory", "disk", "ipfs", "gateway", "s3", "storacha"}
     assert HELLO in ok(run("ziggurat", "put", "-", stdin="hello world"))
     assert ok(run("ziggurat", "cat", HELLO)) == "hello world"
     outside = {path.name for path in tmp_path.iterdir()}

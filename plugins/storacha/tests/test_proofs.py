@@ -102,7 +102,7 @@ def test_each_fault_is_named() -> None:
     good = grant(SPACE, ALICE.did)
     assert "made out to" in refusal(good, audience=BOB.did)
     assert "expired" in refusal(grant(SPACE, ALICE.did, expiration=NOW - 1))
-    assert "holds only after" in refusal(grant(SPACE, ALICE.did, not_before=NOW + 60))
+    assert "holds only after" in refusal(grant(SPACE, ALICE.did, not_before=NOW + 6000))
     assert "other abilities" in refusal(grant(SPACE, ALICE.did, "space/info"))
     assert "another resource" in refusal(grant(EVE, ALICE.did, resource=EVE.did))
     assert "has no proof" in refusal(grant(EVE, ALICE.did))
