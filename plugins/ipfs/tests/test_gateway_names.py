@@ -13,6 +13,7 @@ from tests.support.servers.rogue import RogueGateway
 
 from ziggurat.backend import Context
 from ziggurat.content import Cid
+from ziggurat.content.dagcbor import encode
 from ziggurat.content.varint import encode_varint
 from ziggurat.errors import (
     BlobNotFound,
@@ -23,10 +24,10 @@ from ziggurat.errors import (
     UnsupportedContent,
     ZigguratError,
 )
+from ziggurat_ipfs._ipns import LIBP2P_KEY, read_record
+from ziggurat_ipfs._names import parse_name
 from ziggurat_ipfs.commands import ipfs
 from ziggurat_ipfs.gateway import GatewayOptions, backend
-from ziggurat_ipfs.gateway._ipns import LIBP2P_KEY, read_record
-from ziggurat_ipfs.gateway._names import parse_name
 
 RECORD = "application/vnd.ipfs.ipns-record"
 TARGET = Cid.of(b"target")
@@ -46,18 +47,6 @@ def text_of(cid):
     return cid.encode("base36")
 
 
-def head(kind, size):
-    return bytes([kind << 5 | 27]) + size.to_bytes(8, "big")
-
-
-def cbor(**fields):
-    out = head(5, len(fields))
-    for name, value in fields.items():
-        out += head(3, len(name)) + name.encode()
-        out += head(0, value) if isinstance(value, int) else head(2, len(value)) + value
-    return out
-
-
 def record(value=f"/ipfs/{TARGET}", private=PRIVATE, hours=1.0, ttl=60, **more):
     until = (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
     fields = {
@@ -67,7 +56,7 @@ def record(value=f"/ipfs/{TARGET}", private=PRIVATE, hours=1.0, ttl=60, **more):
         "Validity": until.encode(),
         "ValidityType": 0,
     }
-    data = cbor(**{**fields, **more})
+    data = encode({**fields, **more})
     signature = private.sign(b"ipns-signature:" + data)
     out = b""
     for number, part in ((1, value.encode()), (8, signature), (9, data)):

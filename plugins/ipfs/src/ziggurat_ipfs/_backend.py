@@ -19,14 +19,16 @@ from ziggurat.backend import (
     hookimpl,
 )
 from ziggurat.content import DAG_PB, Cid
-from ziggurat.errors import ZigguratError
+from ziggurat.errors import BlobNotFound, ZigguratError
 from ziggurat_ipfs._claims import Claims
 from ziggurat_ipfs._errors import Refused, refusal
+from ziggurat_ipfs._names import Name, Resolved, follow
 from ziggurat_ipfs._nodes import Nodes
 from ziggurat_ipfs._options import IpfsOptions
 from ziggurat_ipfs._pins import Pin, list_pins, pins_of, root_of
 from ziggurat_ipfs._put import put_dag, put_small
 from ziggurat_ipfs._read import describe, read_block, read_dag
+from ziggurat_ipfs._resolve import ask_name
 from ziggurat_ipfs._verify import prove_pin
 
 __all__ = ["Ipfs", "backend"]
@@ -129,6 +131,27 @@ class Ipfs:
             yield from self._nodes.claiming(lambda rpc: list_pins(rpc, kind))
         except Refused as refused:
             raise refusal(refused) from refused
+
+    def resolve(self, name: str) -> Resolved:
+        """What an IPNS or DNSLink name points to now, as the node knows it or (``network``) finds it out.
+
+        Args:
+            name: ``/ipns/NAME``, ``ipns://NAME`` or ``NAME``, perhaps with a path.
+
+        Raises:
+            InvalidCid, UnsupportedContent: No name, or of a kind that is not read.
+            BlobNotFound: The node knows no such name, or it leads in a circle.
+            TierError: The node could not tell.
+        """
+        return follow(name, self._step)
+
+    def _step(self, name: Name) -> Resolved:
+        patience = self._options.network_timeout if self._options.network else None
+        found = self._nodes.reading(lambda rpc: ask_name(rpc, name, patience))
+        if found is None:
+            more = "" if self._options.network else "; with network = true it asks the network"
+            raise BlobNotFound(f"the node does not know the name {name.text}{more}", cid=name.text)
+        return found
 
     def prove(self, cid: str, progress: Callable[[int], object] | None = None) -> tuple[int, int]:
         """Read and prove all blocks of a pin; gives their number and bytes. See `prove_pin`."""

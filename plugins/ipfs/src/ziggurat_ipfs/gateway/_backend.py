@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from attrs import evolve
-
 from ziggurat.backend import BackendType, ByteRange, Capabilities, Cid, Context, Dag, Stat, as_key, hookimpl
 from ziggurat.content import DAG_PB
 from ziggurat.errors import BlobNotFound, TierError, Unsupported
+from ziggurat_ipfs._names import Name, Resolved, follow
 from ziggurat_ipfs.gateway._health import Gateways, Health, Peer
 from ziggurat_ipfs.gateway._http import Client
-from ziggurat_ipfs.gateway._names import MOST_HOPS, Name, Names, Resolved, parse_name
+from ziggurat_ipfs.gateway._names import Names
 from ziggurat_ipfs.gateway._options import GatewayOptions
 from ziggurat_ipfs.gateway._race import ask_each, summed_up
 from ziggurat_ipfs.gateway._reads import Reads
@@ -102,16 +101,7 @@ class Gateway:
             BlobNotFound: No gateway knows it, or it leads in a circle.
             TierError: Some gateway could not tell.
         """
-        parsed = parse_name(name)
-        answer: Resolved | None = None
-        for _ in range(MOST_HOPS):
-            found = self._step(parsed)
-            answer = found if answer is None else answer.then(found)
-            if not answer.target.startswith("/ipns/"):
-                _ = answer.cid  # what is no CID is said here
-                return answer
-            parsed = parse_name(answer.target)
-        raise BlobNotFound(f"{name} leads from name to name and to no CID", cid=name)
+        return follow(name, self._step)
 
     def _step(self, name: Name) -> Resolved:
         found, failures = self._race(
@@ -120,7 +110,7 @@ class Gateway:
         found = self._told(found, failures)
         if found is None:
             raise BlobNotFound(f"no gateway knows the name {name.text}", cid=name.text)
-        return evolve(found, target=f"{found.target.rstrip('/')}/{name.path}") if name.path else found
+        return found
 
     # -- asking -----------------------------------------------------------------------------------
 

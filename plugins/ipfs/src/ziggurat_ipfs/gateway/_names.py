@@ -1,95 +1,20 @@
-"""Names that can change: IPNS keys, which prove themselves, and DNSLink, where a gateway's word must do."""
+"""Asking gateways for names: IPNS keys prove themselves, for DNSLink a gateway's word must do."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
-
-from attrs import evolve, frozen
 
 from ziggurat.backend import Cid
-from ziggurat.errors import InvalidCid, MalformedContent, TierError, TierUnavailable, UnsupportedContent
+from ziggurat.errors import InvalidCid, MalformedContent, TierError, TierUnavailable
+from ziggurat_ipfs._ipns import MAX_RECORD, read_record
+from ziggurat_ipfs._names import Name, Resolved, resolved
 from ziggurat_ipfs.gateway._health import Gateways, Peer
 from ziggurat_ipfs.gateway._http import Answer, Client
-from ziggurat_ipfs.gateway._ipns import LIBP2P_KEY, MAX_RECORD, read_record
 from ziggurat_ipfs.gateway._wire import Line
 
-__all__ = ["MOST_HOPS", "Name", "Names", "Resolved", "parse_name"]
-
-MOST_HOPS = 8
-"""Names that may point to each other before a CID must come."""
+__all__ = ["Names"]
 
 _RECORD_TYPE = "application/vnd.ipfs.ipns-record"
-
-
-@frozen
-class Name:
-    """A name, read.
-
-    Attributes:
-        text: As a gateway knows it, after ``/ipns/``.
-        key: The key that signs it, None for DNSLink.
-        path: What follows it, without a slash in front.
-    """
-
-    text: str
-    key: Cid | None
-    path: str = ""
-
-
-@frozen
-class Resolved:
-    """What a name points to now.
-
-    Attributes:
-        name: The name that was asked.
-        target: ``/ipfs/CID`` or ``/ipns/NAME``, with a path.
-        seconds: How long that may be remembered, None when nobody said.
-        proved: The key of the name signed it; otherwise it is the gateway's word.
-        gateway: Who said it.
-    """
-
-    name: str
-    target: str
-    seconds: float | None
-    proved: bool
-    gateway: str
-
-    @property
-    def cid(self) -> Cid:
-        """The CID of the target; InvalidCid if it is another name."""
-        return Cid.parse(self.target.removeprefix("/ipfs/").partition("/")[0])
-
-    def then(self, further: Resolved) -> Resolved:
-        """The answer after what this points to was resolved too: as short-lived and as proved as both."""
-        known = [one for one in (self.seconds, further.seconds) if one is not None]
-        return evolve(
-            further, name=self.name, seconds=min(known, default=None), proved=self.proved and further.proved
-        )
-
-
-def parse_name(text: str) -> Name:
-    """Read ``/ipns/NAME[/PATH]``, ``ipns://NAME[/PATH]`` or ``NAME[/PATH]``.
-
-    Raises:
-        InvalidCid: Neither a key's name nor a domain.
-        UnsupportedContent: The name of a key that it does not carry.
-    """
-    bare = text.removeprefix("ipns://").removeprefix("/ipns/")
-    name, _, path = bare.partition("/")
-    try:
-        key = Cid.parse(name)
-    except InvalidCid:
-        labels = name.removesuffix(".").split(".")
-        fine = all(label and label.replace("-", "").replace("_", "").isalnum() for label in labels)
-        if len(labels) > 1 and fine and name.isascii() and len(name) < 254:
-            return Name(name.removesuffix(".").lower(), None, path)
-        raise InvalidCid(
-            f"{name[:80]!a} is no name: give a key such as k51…, or a domain with a DNSLink", cid=name[:80]
-        ) from None
-    if key.codec != LIBP2P_KEY or key.identity is None:
-        raise UnsupportedContent(f"{name} does not carry its key: give the name as k51…", cid=name)
-    return Name(key.encode("base36"), key, path)
 
 
 class Names:
@@ -131,12 +56,7 @@ class Names:
             record = read_record(key, data)
         except MalformedContent as error:
             raise self._gateways.drop(peer, f"gave a false record: {error.message}") from error
-        left = (record.until - datetime.now(UTC)).total_seconds()
-        if left <= 0:
-            raise TierUnavailable(
-                f"the record of {name.text} at {peer.url} ended {record.until:%Y-%m-%d %H:%M} UTC"
-            )
-        return Resolved(name.text, record.value, min(left, record.ttl), True, peer.url)
+        return resolved(name, record, peer.url)
 
     def _link(self, peer: Peer, name: Name, line: Line) -> Resolved | None:
         url = f"{peer.url}/ipns/{name.text}?format=raw"

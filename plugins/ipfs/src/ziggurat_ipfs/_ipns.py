@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from attrs import frozen
 
 from ziggurat.content import Cid
+from ziggurat.content.dagcbor import decode
 from ziggurat.content.varint import decode_varint
 from ziggurat.errors import MalformedContent, UnsupportedContent
 
@@ -65,7 +66,9 @@ def read_record(name: Cid, data: bytes) -> IpnsRecord:
         fields = _fields(data)
         signed = fields[_DATA]
         Ed25519PublicKey.from_public_bytes(key[4:]).verify(fields[_SIGNATURE], _SIGNED + signed)
-        said = _cbor_map(signed)
+        said = decode(signed)
+        if not isinstance(said, dict):
+            raise ValueError("it holds no map")
         value, validity = said["Value"], said["Validity"]
         kind, sequence, ttl = said["ValidityType"], said["Sequence"], said["TTL"]
         if not isinstance(value, bytes) or not isinstance(validity, bytes) or kind != 0:
@@ -94,42 +97,6 @@ def _fields(data: bytes) -> dict[int, bytes]:
         elif tag & 7:
             raise ValueError("no such field")
     return found
-
-
-def _cbor_map(data: bytes) -> dict[str, bytes | int]:
-    """A DAG-CBOR map of text to bytes or numbers from 0, which is all that a record has."""
-    kind, count, at = _cbor_head(data, 0)
-    if kind != 5 or count > 32:
-        raise ValueError("no map")
-    found: dict[str, bytes | int] = {}
-    for _ in range(count):
-        kind, size, at = _cbor_head(data, at)
-        name = data[at : at + size].decode()
-        if kind != 3 or name in found:
-            raise ValueError("no name of a field")
-        kind, size, at = _cbor_head(data, at + size)
-        if kind == 0:
-            found[name] = size
-            continue
-        if kind not in (2, 3) or at + size > len(data):
-            raise ValueError("a field of another kind")
-        found[name] = data[at : at + size]
-        at += size
-    if at != len(data):
-        raise ValueError("bytes follow it")
-    return found
-
-
-def _cbor_head(data: bytes, at: int) -> tuple[int, int, int]:
-    kind, small = data[at] >> 5, data[at] & 31
-    if small < 24:
-        return kind, small, at + 1
-    if small > 27:
-        raise ValueError("no definite length")
-    end = at + 1 + (1 << (small - 24))
-    if end > len(data):
-        raise ValueError("cut short")
-    return kind, int.from_bytes(data[at + 1 : end], "big"), end
 
 
 def _moment(text: str) -> datetime:
