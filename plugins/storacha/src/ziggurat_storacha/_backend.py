@@ -21,7 +21,7 @@ from ziggurat.backend import (
 )
 from ziggurat.content import DAG_PB, Cid
 from ziggurat.errors import ContentMismatch, TierError, TierUnavailable, ZigguratError
-from ziggurat_storacha._connect import Connection, connect
+from ziggurat_storacha._connect import Connection, open_space
 from ziggurat_storacha._options import StorachaOptions
 from ziggurat_storacha.uploads import Index, Uploaded, UploadRow, shard_digest
 
@@ -52,6 +52,7 @@ class Storacha:
     @hookimpl
     def get(self, key: str, note: bytes | None) -> bytes | Dag | None:
         """Give a block, or the blocks of a DAG, from the storage nodes or a gateway."""
+        note = _index_in(note)
         asked = as_key(key)
         cid, here = asked.cid, self.connection
         if asked.kind == "plain" and cid.codec == DAG_PB:
@@ -111,10 +112,10 @@ class Storacha:
         """Remove the upload, its shards and its index; `kept` says what nobody can take back."""
         cid, here = as_key(key).cid, self.connection
         row = here.uploads.get(cid)
+        note = _index_in(note)
         if row is None:
             # An evict that broke off has left its blobs: with the note they are found.
-            index = self._index_of(cid, note) if note else None
-            if index is not None and note:
+            if note and (index := self._index_of(cid, note)) is not None:
                 here.uploads.remove_blobs(cid, index.shards, [note])
             return Evicted(False)
         names = [note] if note else self._index_names(cid)
@@ -153,7 +154,7 @@ class Storacha:
         """What talks to the space; made at the first use."""
         with self._lock:
             if self._connection is None:
-                self._connection = connect(self._options, self._context.timeouts, self._context.spool)
+                self._connection = open_space(self._options, self._context.timeouts, self._context.spool)
             return self._connection
 
     def _held(self, cid: Cid, row: UploadRow) -> Stat | None:
@@ -203,6 +204,11 @@ class Storacha:
             return None if direct is None else direct.index(cid, note)
         except TierError:
             return None
+
+
+def _index_in(note: bytes | None) -> bytes | None:
+    """The multihash of an index blob, which is what a note is; None for anything else."""
+    return note if note and len(note) == 34 and note.startswith(b"\x12\x20") else None
 
 
 backend = BackendType(
