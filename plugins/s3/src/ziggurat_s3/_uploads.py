@@ -6,12 +6,9 @@ which a service holds already are not sent again.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import re
 import threading
-import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -27,6 +24,7 @@ from ziggurat.content.blob import Buffer
 from ziggurat.errors import ContentMismatch, TierError, TierUnavailable
 from ziggurat_s3._answers import answer_of
 from ziggurat_s3._bucket import Bucket
+from ziggurat_s3._checksums import crc32_of, md5_of
 from ziggurat_s3._journal import Entry, Journal
 from ziggurat_s3._layout import Layout
 from ziggurat_s3._options import MIB, S3Options
@@ -269,7 +267,7 @@ class Uploads:
 
     def _send(self, upload: _Upload, number: int, data: bytes) -> dict[str, Any]:
         """Send one part, and make sure that what arrived is what was sent."""
-        checksum = _crc32(data)
+        checksum = crc32_of(data)
         extra: dict[str, Any] = {"ChecksumCRC32": checksum} if upload.checked else {}
         with self._bucket.errors:
             answer: Mapping[str, Any] = self._bucket.clients.uploads.upload_part(
@@ -284,7 +282,7 @@ class Uploads:
         if self._options.checksum == "auto" and answer.get("ChecksumCRC32") != checksum:
             # It does not say that it looked. Its ETag is the MD5 wherever it does not encrypt with keys.
             encrypted = answer.get("ServerSideEncryption", "AES256") != "AES256"
-            if not encrypted and _MD5.fullmatch(tag) and tag != _md5(data):
+            if not encrypted and _MD5.fullmatch(tag) and tag != md5_of(data):
                 raise TierUnavailable(
                     f"part {number} of {upload.name} arrived damaged: try again", retryable=True
                 )
@@ -402,14 +400,10 @@ def _pieces(content: bytes | Blob, size: int, part_size: int) -> Iterator[bytes]
 def _same(upload: _Upload, number: int, data: bytes) -> dict[str, Any] | None:
     """What completing needs of a part that the service holds already, None for one to send."""
     tag, size = upload.held.get(number, ("", -1))
-    if size != len(data) or tag != _md5(data):
+    if size != len(data) or tag != md5_of(data):
         return None
-    return {"PartNumber": number, "ETag": tag, **({"ChecksumCRC32": _crc32(data)} if upload.checked else {})}
-
-
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-def _crc32(data: bytes) -> str:
-    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+    return {
+        "PartNumber": number,
+        "ETag": tag,
+        **({"ChecksumCRC32": crc32_of(data)} if upload.checked else {}),
+    }

@@ -14,7 +14,7 @@ from ziggurat_s3.files._equality import is_md5, joined_tag
 from ziggurat_s3.files._keys import check_new_key, may_be_one
 from ziggurat_s3.files._records import ObjectChanged, ObjectInfo
 from ziggurat_s3.files._service import Service, Task, tag
-from ziggurat_s3.files._upload import abandon, finish
+from ziggurat_s3.files._upload import Part, abandon, finish
 
 __all__ = ["Copied", "copy", "drop_source", "remove"]
 
@@ -107,7 +107,7 @@ def _by_parts(service: Service, source: ObjectInfo, target: Task, said: Mapping[
     )["UploadId"]
     size = max(_PART, -(-source.size // _MOST_PARTS))
 
-    def one(number: int) -> str:
+    def one(number: int) -> Part:
         start = (number - 1) * size
         last = min(start + size, source.size) - 1
         match: Any = {"CopySourceIfMatch": f'"{source.e_tag}"'} if source.e_tag else {}
@@ -123,16 +123,16 @@ def _by_parts(service: Service, source: ObjectInfo, target: Task, said: Mapping[
                 **match,
             ),
         )
-        return tag(answer["CopyPartResult"].get("ETag"))
+        return {"PartNumber": number, "ETag": tag(answer["CopyPartResult"].get("ETag"))}
 
     try:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="s3-copy") as workers:
-            tags_of_parts = list(workers.map(one, range(1, -(-source.size // size) + 1)))
-        made = finish(service, target, upload, tags_of_parts)
+            parts = list(workers.map(one, range(1, -(-source.size // size) + 1)))
+        made = finish(service, target, upload, parts)
     except BaseException:
         abandon(service, target, upload)
         raise
-    expected = joined_tag(tags_of_parts)
+    expected = joined_tag(part["ETag"] for part in parts)
     if expected and "-" in made and made != expected:
         raise TierUnavailable(
             f"{target.address}: the copy's tag is {made}, its parts give {expected}: copy again",

@@ -70,6 +70,10 @@ class Service:
         timeouts: Seconds to connect, and for the next byte.
         attempts: Calls in all for one request that fails retryably.
         max_wait: Longest pause between two of them, in seconds.
+
+    Attributes:
+        parts: Held while a part of a large object is in memory.
+        checksums: The service has not yet refused checksums of parts.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Service:
     ) -> None:
         self._options, self._timeouts = options, timeouts
         self._attempts, self._max_wait = attempts, max_wait
+        self.checksums = True
         self.parts = threading.BoundedSemaphore(PARTS_AT_ONCE)
 
     @cached_property

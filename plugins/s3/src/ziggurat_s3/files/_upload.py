@@ -11,24 +11,30 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO
 
 from attrs import Factory, frozen
 
-from ziggurat.errors import TierError, Unsupported
+from ziggurat.errors import TierError, TierUnavailable, Unsupported
 from ziggurat_s3._answers import answer_of
-from ziggurat_s3.files._equality import joined_tag
+from ziggurat_s3._checksums import crc32_of, md5_of
+from ziggurat_s3.files._equality import is_md5, joined_tag
 from ziggurat_s3.files._keys import check_new_key, plain
 from ziggurat_s3.files._records import ProgressCallback
 from ziggurat_s3.files._service import Service, Task, tag
 
-__all__ = ["Travels", "abandon", "finish", "part_size", "pieces", "upload"]
+__all__ = ["Part", "Travels", "abandon", "finish", "part_size", "pieces", "upload"]
 
 _MIB = 1 << 20
 _PART = 8 * _MIB
 _BLIND_PART = 16 * _MIB  # of a stream whose length is not known
 _MOST_PARTS = 10_000  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-_AT_ONCE = 4
+_AT_ONCE = 6
+
+
+Part = dict[str, Any]
+"""What completing an upload is told of a part: ``PartNumber``, ``ETag``, perhaps ``ChecksumCRC32``."""
 
 
 @frozen
@@ -168,33 +174,50 @@ class _Parts:
         self._service, self._task, self._travels = service, task, travels
         self._progress = progress
         self._upload = ""
+        self._checked = False
 
     def send(self, first: bytes, rest: Iterator[bytes], check: Callable[[], None]) -> tuple[int, str]:
         service, task = self._service, self._task
-        made = service.call(
-            task,
-            lambda: service.s3.create_multipart_upload(
-                Bucket=task.bucket, Key=task.key, **self._travels.for_boto
-            ),
-        )
-        self._upload = made["UploadId"]
+        self._upload = self._begun()
         try:
-            tags, size = self._all(first, rest)
+            parts, size = self._all(first, rest)
             check()
-            return size, finish(service, task, self._upload, tags)
+            return size, finish(service, task, self._upload, parts)
         except BaseException:
             abandon(service, task, self._upload)
             raise
 
-    def _all(self, first: bytes, rest: Iterator[bytes]) -> tuple[list[str], int]:
-        tags: list[str] = []
-        running: deque[tuple[int, Future[str]]] = deque()
+    def _begun(self) -> str:
+        """Begin, with checksums of the parts unless the service knows none."""
+        service, task = self._service, self._task
+        begin = partial(
+            service.s3.create_multipart_upload,
+            Bucket=task.bucket,
+            Key=task.key,
+            **self._travels.for_boto,
+        )
+        if service.checksums:
+            try:
+                made = service.call(task, partial(begin, ChecksumAlgorithm="CRC32"))
+            except TierError as error:
+                answer = answer_of(error.__cause__) if error.__cause__ is not None else None
+                if answer is None or answer.status not in (400, 501):
+                    raise
+                service.checksums = False
+            else:
+                self._checked = True
+                return made["UploadId"]
+        return service.call(task, begin)["UploadId"]
+
+    def _all(self, first: bytes, rest: Iterator[bytes]) -> tuple[list[Part], int]:
+        parts: list[Part] = []
+        running: deque[tuple[int, Future[Part]]] = deque()
         size = 0
 
         def settle() -> None:
             nonlocal size
             length, oldest = running.popleft()
-            tags.append(oldest.result())
+            parts.append(oldest.result())
             size += length
             if self._progress is not None:
                 self._progress(length)
@@ -222,51 +245,60 @@ class _Parts:
                 if future.cancel():
                     self._service.parts.release()
             workers.shutdown(wait=True, cancel_futures=True)
-        return tags, size
+        return parts, size
 
-    def _one(self, number: int, piece: bytes) -> str:
+    def _one(self, number: int, piece: bytes) -> Part:
+        """Send one part, and see that what arrived is what was sent."""
         service, task = self._service, self._task
-        try:
-            return service.call(
-                task,
-                lambda: tag(
-                    service.s3.upload_part(
-                        Bucket=task.bucket,
-                        Key=task.key,
-                        UploadId=self._upload,
-                        PartNumber=number,
-                        Body=piece,
-                    ).get("ETag")
-                ),
+        checksum = crc32_of(piece)
+        extra: Any = {"ChecksumCRC32": checksum} if self._checked else {}
+
+        def send() -> str:
+            answer = service.clients.uploads.upload_part(
+                Bucket=task.bucket,
+                Key=task.key,
+                UploadId=self._upload,
+                PartNumber=number,
+                Body=piece,
+                **extra,
             )
+            made = tag(answer.get("ETag"))
+            if answer.get("ChecksumCRC32") != checksum:  # it does not say that it looked
+                plain_tag = answer.get("ServerSideEncryption", "AES256") == "AES256" and is_md5(made)
+                if plain_tag and made != md5_of(piece):
+                    raise TierUnavailable(f"part {number} arrived damaged: try again", retryable=True)
+            return made
+
+        try:
+            return {"PartNumber": number, "ETag": service.call(task, send), **extra}
         finally:
             service.parts.release()
 
 
-def finish(service: Service, task: Task, upload: str, tags: list[str]) -> str:
+def finish(service: Service, task: Task, upload: str, parts: list[Part]) -> str:
     """Make one object of the parts.
 
     Args:
         service: Where.
         task: Operation, bucket and key.
         upload: Identifier of the upload.
-        tags: ETags of its parts, in order.
+        parts: Number, ETag and perhaps checksum of each, in order.
 
     Returns:
         The object's ETag.
     """
-    parts: Any = [{"PartNumber": number, "ETag": f'"{one}"'} for number, one in enumerate(tags, 1)]
+    named: Any = {"Parts": parts}
     try:
         answer = service.call(
             task,
             lambda: service.s3.complete_multipart_upload(
-                Bucket=task.bucket, Key=task.key, UploadId=upload, MultipartUpload={"Parts": parts}
+                Bucket=task.bucket, Key=task.key, UploadId=upload, MultipartUpload=named
             ),
         )
     except TierError as error:
         # An answer that was lost on the way: the upload is gone because it was completed.
         cause = answer_of(error.__cause__) if error.__cause__ is not None else None
-        expected = joined_tag(tags)
+        expected = joined_tag(part["ETag"] for part in parts)
         if cause is None or cause.code != "NoSuchUpload" or not expected:
             raise
         info = service.head(task)
