@@ -77,9 +77,9 @@ def _way(source: ObjectInfo, target: Task) -> _Way:
 
 
 def _whole(service: Service, source: ObjectInfo, target: Task, said: Mapping[str, Any] | None) -> str:
-    options: dict[str, Any] = {} if said is None else {**said, "MetadataDirective": "REPLACE"}
-    if source.storage_class:
-        options["StorageClass"] = source.storage_class
+    options = _making(service, source)
+    if said is not None:
+        options |= {**said, "MetadataDirective": "REPLACE"}
     if source.e_tag:
         options["CopySourceIfMatch"] = f'"{source.e_tag}"'
     answer: Any = service.call(
@@ -96,9 +96,7 @@ def _whole(service: Service, source: ObjectInfo, target: Task, said: Mapping[str
 
 def _by_parts(service: Service, source: ObjectInfo, target: Task, said: Mapping[str, Any] | None) -> str:
     """Copy what is too large for one request; the tags and the rest are carried by hand."""
-    options = dict(said) if said is not None else _travels(source)
-    if source.storage_class:
-        options["StorageClass"] = source.storage_class
+    options = {**_making(service, source), **(said if said is not None else _travels(source))}
     if tags := _tags(service, source):
         options["Tagging"] = tags
     upload = service.call(
@@ -121,6 +119,7 @@ def _by_parts(service: Service, source: ObjectInfo, target: Task, said: Mapping[
                 CopySource={"Bucket": source.bucket, "Key": source.key},
                 CopySourceRange=f"bytes={start}-{last}",
                 **match,
+                **service.asking,
             ),
         )
         return {"PartNumber": number, "ETag": tag(answer["CopyPartResult"].get("ETag"))}
@@ -144,13 +143,19 @@ def _by_parts(service: Service, source: ObjectInfo, target: Task, said: Mapping[
 
 def _marker(service: Service, source: ObjectInfo, target: Task, said: Mapping[str, Any] | None) -> str:
     """Put a directory's marker anew: versitygw keeps a directory there, which it cannot copy."""
-    travels = said if said is not None else _travels(source)
+    travels = {**_making(service, source), **(said if said is not None else _travels(source))}
     return service.call(
         target,
         lambda: tag(
             service.s3.put_object(Bucket=target.bucket, Key=target.key, Body=b"", **travels).get("ETag")
         ),
     )
+
+
+def _making(service: Service, source: ObjectInfo) -> dict[str, Any]:
+    """What boto3 is told of a copy: the configuration's word, else the source's storage class."""
+    made = {"StorageClass": source.storage_class} if source.storage_class else {}
+    return {**made, **service.making, **service.asking}
 
 
 def _travels(source: ObjectInfo) -> dict[str, Any]:
@@ -163,9 +168,8 @@ def _tags(service: Service, source: ObjectInfo) -> str:
 
     task = Task("get tags", source.bucket, source.key)
     try:
-        answer = service.call(
-            task, lambda: service.s3.get_object_tagging(Bucket=source.bucket, Key=source.key)
-        )
+        ask = partial(service.s3.get_object_tagging, Bucket=source.bucket, Key=source.key)
+        answer = service.call(task, partial(ask, **service.asking))
     except Unsupported:  # a service without tags has none to keep
         return ""
     return urlencode([(one["Key"], one["Value"]) for one in answer["TagSet"]])
@@ -228,7 +232,7 @@ def _check_apart(service: Service, copied: Copied, task: Task) -> None:
     """See both keys in the listing before one is deleted."""
     for key in (copied.source.key, copied.made.key):
         one = Task(task.op, task.bucket, key)
-        ask = partial(service.s3.list_objects_v2, Bucket=task.bucket, Prefix=key, MaxKeys=1)
+        ask = partial(service.s3.list_objects_v2, Bucket=task.bucket, Prefix=key, MaxKeys=1, **service.asking)
         rows = service.call(one, ask).get("Contents", ())
         if not any(row["Key"] == key for row in rows):
             raise Unsupported(
@@ -246,7 +250,9 @@ def remove(service: Service, task: Task) -> None:
         TierError: The service could not, or would not.
     """
     try:
-        service.call(task, lambda: service.s3.delete_object(Bucket=task.bucket, Key=task.key))
+        service.call(
+            task, partial(service.s3.delete_object, Bucket=task.bucket, Key=task.key, **service.asking)
+        )
     except TierError as error:
         if isinstance(error, LookupError):  # some services say so
             return

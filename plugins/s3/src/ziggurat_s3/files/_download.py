@@ -124,7 +124,7 @@ def _through_obstore(service: Service, task: Task, start: int, e_tag: str) -> _O
 
 
 def _through_boto(service: Service, task: Task, start: int, e_tag: str) -> _Open:
-    options: Any = {}
+    options: Any = dict(service.asking)
     if start:
         options["Range"] = f"bytes={start}-"
     if e_tag:

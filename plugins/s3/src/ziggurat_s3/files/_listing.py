@@ -39,7 +39,8 @@ def level(service: Service, op: str, bucket: str, directory: str) -> Iterator[Li
 def _pages(service: Service, task: Task, **more: Any) -> Iterator[Any]:
     token: dict[str, Any] = {}
     while True:
-        ask = partial(service.s3.list_objects_v2, Bucket=task.bucket, Prefix=task.key, **token, **more)
+        told = {**token, **more, **service.asking}
+        ask = partial(service.s3.list_objects_v2, Bucket=task.bucket, Prefix=task.key, **told)
         page: Any = service.call(task, ask)
         yield page
         if not page.get("IsTruncated"):

@@ -43,7 +43,8 @@ class S3Files:
     file that they can; when some fail they raise `TransferIncomplete`, whose `report` has each.
 
     Args:
-        options: Where the service is and who asks; what it leaves out is found as boto3 finds it.
+        options: Where the service is and who asks; what it leaves out is found as boto3 finds it. Of a tier's
+            `S3Options` storage class, encryption and requester pays hold too, bucket and prefix do not.
         timeouts: Seconds to connect, and for the next byte.
         attempts: How often one request is sent at most.
         max_wait: Longest pause between two attempts, in seconds.

@@ -17,6 +17,7 @@ from ziggurat_s3._answers import Answer, answer_of
 from ziggurat_s3._clients import Clients, clients_for
 from ziggurat_s3._connection import ConnectionOptions
 from ziggurat_s3._errors import Translated
+from ziggurat_s3._options import S3Options
 from ziggurat_s3.files._records import ObjectChanged, ObjectInfo, ObjectNotFound, address_of
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Service:
         max_wait: Longest pause between two of them, in seconds.
 
     Attributes:
+        asking: What boto3 is told with every request about objects.
+        making: What it is told of new objects, beside that.
         parts: Held while a part of a large object is in memory.
         checksums: The service has not yet refused checksums of parts.
     """
@@ -82,6 +85,12 @@ class Service:
         self._options, self._timeouts = options, timeouts
         self._attempts, self._max_wait = attempts, max_wait
         self.checksums = True
+        self.asking: dict[str, Any] = {}
+        self.making: dict[str, Any] = {}
+        self._reads: dict[str, Any] = {}
+        self._writes: dict[str, Any] = {}
+        if isinstance(options, S3Options):
+            self._heed(options)
         self.parts = threading.BoundedSemaphore(PARTS_AT_ONCE)
 
     @cached_property
@@ -94,9 +103,26 @@ class Service:
         """The boto3 client."""
         return self.clients.s3
 
+    def _heed(self, options: S3Options) -> None:
+        """What the options of a tier say of its requests and of new objects holds here too."""
+        if options.requester_pays:
+            self.asking["RequestPayer"] = "requester"
+            self._reads["request_payer"] = True
+        wanted = {
+            ("StorageClass", ""): options.storage_class,
+            ("ServerSideEncryption", "server_side_encryption"): options.server_side_encryption,
+            ("SSEKMSKeyId", "sse_kms_key_id"): options.sse_kms_key_id,
+        }
+        for (boto, obstore), value in wanted.items():
+            if value:
+                self.making[boto] = value
+                if obstore:
+                    self._writes[obstore] = value
+
     def store(self, bucket: str, *, upload: bool = False) -> S3Store:
-        """The obstore store of a bucket."""
-        return self.clients.store(bucket, upload=upload)
+        """The obstore store of a bucket; the storage class of an upload is its own affair."""
+        config = {**self._reads, **(self._writes if upload else {})}
+        return self.clients.store(bucket, upload=upload, config=config)
 
     def call(self, task: Task, function: Callable[[], T]) -> T:
         """Call the service, again after a failure that may pass.
@@ -187,7 +213,9 @@ class Service:
             TierError: There is no such bucket, or the service could not tell.
         """
         try:
-            told: Any = self.call(task, lambda: self.s3.head_object(Bucket=task.bucket, Key=task.key))
+            told: Any = self.call(
+                task, lambda: self.s3.head_object(Bucket=task.bucket, Key=task.key, **self.asking)
+            )
         except ObjectNotFound:
             return None
         return ObjectInfo(

@@ -72,10 +72,10 @@ class Travels:
         return made | ({"ContentType": self.content_type} if self.content_type else {})
 
     @property
-    def for_obstore(self) -> dict[str, str] | None:
+    def for_obstore(self) -> dict[str, str]:
         """As obstore takes it."""
         made = {name.lower(): value for name, value in self.metadata.items()}
-        return made | ({"Content-Type": self.content_type} if self.content_type else {}) or None
+        return made | ({"Content-Type": self.content_type} if self.content_type else {})
 
 
 def part_size(size: int | None) -> int:
@@ -144,25 +144,21 @@ def upload(
 
 def _whole(service: Service, task: Task, content: bytes, travels: Travels) -> str:
     if plain(task.key):
-        import obstore
+        return service.call(task, partial(_through_obstore, service, task, content, travels))
+    told = {**travels.for_boto, **service.making, **service.asking}
+    put = partial(service.s3.put_object, Bucket=task.bucket, Key=task.key, Body=content, **told)
+    return tag(service.call(task, put).get("ETag"))
 
-        store = service.store(task.bucket, upload=True)
-        return service.call(
-            task,
-            lambda: tag(
-                obstore.put(store, task.key, content, attributes=travels.for_obstore, use_multipart=False)[
-                    "e_tag"
-                ]
-            ),
-        )
-    return service.call(
-        task,
-        lambda: tag(
-            service.s3.put_object(Bucket=task.bucket, Key=task.key, Body=content, **travels.for_boto).get(
-                "ETag"
-            )
-        ),
-    )
+
+def _through_obstore(service: Service, task: Task, content: bytes, travels: Travels) -> str:
+    import obstore
+
+    attributes = travels.for_obstore
+    if kind := service.making.get("StorageClass"):
+        attributes["Storage-Class"] = kind
+    store = service.store(task.bucket, upload=True)
+    made = obstore.put(store, task.key, content, attributes=attributes or None, use_multipart=False)
+    return tag(made["e_tag"])
 
 
 class _Parts:
@@ -195,6 +191,8 @@ class _Parts:
             Bucket=task.bucket,
             Key=task.key,
             **self._travels.for_boto,
+            **service.making,
+            **service.asking,
         )
         if service.checksums:
             try:
@@ -261,6 +259,7 @@ class _Parts:
                 PartNumber=number,
                 Body=piece,
                 **extra,
+                **service.asking,
             )
             made = tag(answer.get("ETag"))
             if answer.get("ChecksumCRC32") != checksum:  # it does not say that it looked
@@ -288,13 +287,16 @@ def finish(service: Service, task: Task, upload: str, parts: list[Part]) -> str:
         The object's ETag.
     """
     named: Any = {"Parts": parts}
+    complete = partial(
+        service.s3.complete_multipart_upload,
+        Bucket=task.bucket,
+        Key=task.key,
+        UploadId=upload,
+        MultipartUpload=named,
+        **service.asking,
+    )
     try:
-        answer = service.call(
-            task,
-            lambda: service.s3.complete_multipart_upload(
-                Bucket=task.bucket, Key=task.key, UploadId=upload, MultipartUpload=named
-            ),
-        )
+        answer = service.call(task, complete)
     except TierError as error:
         # An answer that was lost on the way: the upload is gone because it was completed.
         cause = answer_of(error.__cause__) if error.__cause__ is not None else None
@@ -310,8 +312,6 @@ def finish(service: Service, task: Task, upload: str, parts: list[Part]) -> str:
 
 def abandon(service: Service, task: Task, upload: str) -> None:
     """Have the service drop the parts of an upload that failed; when it cannot be reached they stay."""
+    abort = partial(service.s3.abort_multipart_upload, Bucket=task.bucket, Key=task.key, UploadId=upload)
     with suppress(TierError):
-        service.call(
-            task,
-            lambda: service.s3.abort_multipart_upload(Bucket=task.bucket, Key=task.key, UploadId=upload),
-        )
+        service.call(task, partial(abort, **service.asking))

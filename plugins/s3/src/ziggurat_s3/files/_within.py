@@ -121,7 +121,9 @@ def _batch(service: Service, many: Many, rows: Sequence[Listed]) -> dict[str, Ti
     task = Task(many.op, many.bucket, many.prefix)
     named: Any = {"Objects": [{"Key": row.key} for row in rows], "Quiet": True}
     try:
-        answer = service.call(task, lambda: service.s3.delete_objects(Bucket=many.bucket, Delete=named))
+        answer = service.call(
+            task, partial(service.s3.delete_objects, Bucket=many.bucket, Delete=named, **service.asking)
+        )
     except Unsupported:
         raise
     except TierError as error:
