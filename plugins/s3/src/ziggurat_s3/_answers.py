@@ -15,7 +15,7 @@ from attrs import frozen
 
 __all__ = ["Answer", "answer_of"]
 
-Trouble = Literal["", "connect", "dns", "tls", "timeout", "broken", "credentials", "setup"]
+Trouble = Literal["", "connect", "dns", "tls", "timeout", "broken", "credentials", "setup", "region"]
 
 
 @frozen
@@ -136,6 +136,8 @@ def _of_obstore(error: BaseException, text: str) -> Answer:
     low = text.lower()
     if "external aws credential provider" in low:
         return Answer(message=short, trouble="credentials")
+    if "redirect without location" in low:
+        return Answer(message=short, trouble="region")
     if "dns error" in low:
         return Answer(message=short, trouble="dns")
     if "certificate" in low or "invalidcontenttype" in low or "tls" in low or "corruptmessage" in low:

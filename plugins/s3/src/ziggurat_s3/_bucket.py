@@ -23,6 +23,7 @@ __all__ = ["Bucket", "Head"]
 
 _AT_ONCE = 1 * MIB  # bytes up to which an answer is given whole
 _PIECE = 1 * MIB
+_SMALL = 64 << 10  # bytes of the largest object of ours
 
 
 @frozen
@@ -88,6 +89,7 @@ class Bucket:
             options = {"range": (byte_range.offset, byte_range.stop)}
         try:
             answer = obstore.get(self._store(), name, options=options)
+            self._recognise(answer.meta["e_tag"])
             start, stop = answer.range
             if stop - start <= _AT_ONCE:
                 return answer.bytes().to_bytes()
@@ -156,9 +158,10 @@ class Bucket:
         import obstore
 
         try:
-            obstore.head(self._store(), name)
+            found = obstore.head(self._store(), name)
         except Exception as error:  # noqa: BLE001 - the probe raises what it does not explain
             return self._probe(name, error)
+        self._recognise(found["e_tag"])
         return True
 
     def head(self, name: str) -> Head | None:
@@ -175,6 +178,7 @@ class Bucket:
                     f"{name} came while it was looked for: ask again", retryable=True
                 ) from error
             return None
+        self._recognise(found.get("ETag"))
         return Head(
             size=found["ContentLength"],
             content_type=found.get("ContentType", ""),
@@ -200,6 +204,13 @@ class Bucket:
                 return True  # it is empty
             raise self._told(second) from second
         return True
+
+    def _recognise(self, tag: str | None) -> None:
+        """Refuse an answer without an ETag, which every S3 service gives and a web page need not have."""
+        if not tag:
+            raise TierUnavailable(
+                f"what answers for {self.errors.where} is no S3 service: correct endpoint_url"
+            )
 
     def delete(self, name: str) -> bool:
         """Delete an object; that it was not there is no error.
@@ -230,12 +241,16 @@ class Bucket:
     def read_small(self, name: str) -> bytes | None:
         """A small object through boto3, None if there is none."""
         try:
-            with self.clients.s3.get_object(Key=name, **self.extra)["Body"] as body:
-                return bytes(body.read(1 << 16))
+            found = self.clients.s3.get_object(Key=name, **self.extra)
+            with found["Body"] as body:
+                data = bytes(body.read(_SMALL))
         except Exception as error:
             if is_missing(error):
                 return None
             raise self._told(error) from error
+        if len(data) != min(found.get("ContentLength", -1), _SMALL):
+            raise TierUnavailable(f"{self.errors.where}: the answer was cut short: try again", retryable=True)
+        return data
 
     def write_new(self, name: str, data: bytes) -> bool:
         """Make a small object unless there is one: true where this call made it, as far as the service tells.

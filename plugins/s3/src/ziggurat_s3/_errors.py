@@ -65,13 +65,16 @@ class Translated:
     Args:
         bucket: Named in messages, "" for none.
         endpoint: URL of the service, named in messages, "" for AWS.
+
+    Attributes:
+        where: Bucket and service, as messages name them.
     """
 
     def __init__(self, bucket: str, endpoint: str = "") -> None:
         self._bucket = bucket
-        self._where = f"bucket {bucket!r}" if bucket else "S3"
+        self.where = f"bucket {bucket!r}" if bucket else "S3"
         if endpoint:
-            self._where += f" at {endpoint}"
+            self.where += f" at {endpoint}"
 
     def __enter__(self) -> None:
         return None
@@ -95,7 +98,7 @@ class Translated:
         """The error of the contract for an answer that is not the one that was asked for."""
         code = answer.code
         said = ": ".join(part for part in (code or f"status {answer.status}", answer.message) if part)
-        where = self._where
+        where = self.where
         if code == "NoSuchBucket":
             return TierUnavailable(
                 f"there is no {where}: correct bucket, create it, or say create_bucket = true"
@@ -104,6 +107,8 @@ class Translated:
             return TierUnavailable(f"{where} has no such object ({said})")
         if code == "NoSuchUpload":
             return TierUnavailable(f"{where}: the upload was given up meanwhile: try again", retryable=True)
+        if code == "InvalidObjectState":
+            return TierUnavailable(f"{where}: the object is archived ({said}): restore it first")
         if (denied := self._denied(answer, said)) is not None:
             return denied
         if code in _SLOW or answer.status == 429:
@@ -122,8 +127,6 @@ class Translated:
             return RangeError(f"{where}: the object is shorter than the range that was asked for ({said})")
         if code in ("RequestTimeout", "RequestTimedOut") or answer.status in (408, 504):
             return TierTimeout(f"{where}: too slow ({said}): try again", retryable=True)
-        if code == "InvalidObjectState":
-            return TierUnavailable(f"{where}: the object is archived ({said}): restore it first")
         if code in _UNABLE or answer.status in (405, 501):
             return Unsupported(f"{where} cannot do this ({said}): see the options of the tier")
         if code in _PASSING or answer.status >= 500:
@@ -134,7 +137,7 @@ class Translated:
 
     def _denied(self, answer: Answer, said: str) -> TierError | None:
         """The errors of who asks, and of what is not theirs."""
-        code, where = answer.code, self._where
+        code, where = answer.code, self.where
         if code in _WRONG_KEY:
             return TierDenied(f"{where} does not know the access key: correct access_key_id")
         if code in _WRONG_SECRET:
@@ -161,7 +164,7 @@ class Translated:
         return None
 
     def _trouble(self, answer: Answer) -> TierError:
-        where, said = self._where, answer.message
+        where, said = self.where, answer.message
         if answer.trouble == "dns":
             return TierUnavailable(f"{where}: its name is not known: correct endpoint_url", retryable=True)
         if answer.trouble == "connect":
@@ -179,4 +182,6 @@ class Translated:
             return TierDenied(f"{where}: no usable credentials ({said}): see access_key_id", retryable=True)
         if answer.trouble == "setup":
             return TierUnavailable(f"{where}: {said}: correct the options")
+        if answer.trouble == "region":
+            return TierUnavailable(f"{where} is in another region: correct region_name")
         return TierUnavailable(f"{where}: the connection broke ({said}): try again", retryable=True)

@@ -15,7 +15,7 @@ LAYOUTS = {"plain": "{key}", "spread": "{1}/{2}/{key}"}
 _PAIR = 2
 _FIELD = re.compile(r"\{([^{}]*)\}")
 # What AWS calls safe, without what obstore or a file system beneath a service would read as something else.
-_SAFE = re.compile(r"[A-Za-z0-9!_.*'()=@:+,-]*(?:/[A-Za-z0-9!_.*'()=@:+,-]+)*")
+_SAFE = re.compile(r"[A-Za-z0-9!_.*'()=@:+,-]+(?:/[A-Za-z0-9!_.*'()=@:+,-]+)*")
 _LONGEST = 512
 
 

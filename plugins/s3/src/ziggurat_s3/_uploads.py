@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -214,7 +214,7 @@ class Uploads:
             return None
         return _Upload(name, entry.upload, part_size, checked, entry, held)
 
-    def _sent(self, upload: _Upload, pieces: Iterator[bytes]) -> list[dict[str, Any]]:
+    def _sent(self, upload: _Upload, pieces: Generator[bytes, None, None]) -> list[dict[str, Any]]:
         """Send the parts that the service does not hold; gives what completing needs."""
         found: dict[int, dict[str, Any]] = {}
         waiting: deque[Future[dict[str, Any]]] = deque()
@@ -248,6 +248,7 @@ class Uploads:
             for future in waiting:
                 with suppress(CancelledError):
                     future.exception()  # until none is under way any more
+            pieces.close()
         return [found[each] for each in sorted(found)]
 
     def _submit(self, upload: _Upload, number: int, data: bytes) -> Future[dict[str, Any]]:
@@ -365,7 +366,7 @@ class _SourceFailed(Exception):
         self.error = error
 
 
-def _pieces(content: bytes | Blob, size: int, part_size: int) -> Iterator[bytes]:
+def _pieces(content: bytes | Blob, size: int, part_size: int) -> Generator[bytes, None, None]:
     """The content in pieces of `part_size` bytes, the last one shorter.
 
     Raises:
@@ -375,9 +376,18 @@ def _pieces(content: bytes | Blob, size: int, part_size: int) -> Iterator[bytes]
         for start in range(0, size, part_size):
             yield content[start : start + part_size]
         return
+    chunks = content.chunks()
+    try:
+        yield from _cut(chunks, size, part_size)
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()  # not when it is collected: a source may hold files
+
+
+def _cut(chunks: Iterator[Buffer], size: int, part_size: int) -> Iterator[bytes]:
     held: list[Buffer] = []
     have = total = 0
-    for chunk in content.chunks():
+    for chunk in chunks:
         view = memoryview(chunk).cast("B")
         total += len(view)
         if total > size:
