@@ -20,14 +20,14 @@ from typing import Any
 from attrs import define, field
 
 from ziggurat.backend import Blob
-from ziggurat.content.blob import Buffer
-from ziggurat.errors import ContentMismatch, TierError, TierUnavailable
+from ziggurat.errors import TierError, TierUnavailable
 from ziggurat_s3._answers import answer_of
 from ziggurat_s3._bucket import Bucket
 from ziggurat_s3._checksums import crc32_of, md5_of
 from ziggurat_s3._journal import Entry, Journal
 from ziggurat_s3._layout import Layout
 from ziggurat_s3._options import MIB, S3Options
+from ziggurat_s3._parts import pieces_of
 
 __all__ = ["Uploads"]
 
@@ -98,7 +98,7 @@ class Uploads:
         part_size = max(self._options.part_size, -(-size // _MOST_PARTS // MIB) * MIB)
         upload = self._resumed(name, part_size, size) or self._begun(name, part_size, size, creation)
         try:
-            parts = self._sent(upload, _pieces(content, size, part_size))
+            parts = self._sent(upload, pieces_of(content, size, part_size))
             self._complete(upload, parts)
         except _SourceFailed as failed:
             self._give_up(upload)
@@ -364,47 +364,6 @@ class _SourceFailed(Exception):
     def __init__(self, error: BaseException) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-def _pieces(content: bytes | Blob, size: int, part_size: int) -> Generator[bytes, None, None]:
-    """The content in pieces of `part_size` bytes, the last one shorter.
-
-    Raises:
-        ContentMismatch: There are fewer or more than `size` bytes.
-    """
-    if not isinstance(content, Blob):
-        for start in range(0, size, part_size):
-            yield content[start : start + part_size]
-        return
-    chunks = content.chunks()
-    try:
-        yield from _cut(chunks, size, part_size)
-    finally:
-        if isinstance(chunks, Generator):
-            chunks.close()  # not when it is collected: a source may hold files
-
-
-def _cut(chunks: Iterator[Buffer], size: int, part_size: int) -> Iterator[bytes]:
-    held: list[Buffer] = []
-    have = total = 0
-    for chunk in chunks:
-        view = memoryview(chunk).cast("B")
-        total += len(view)
-        if total > size:
-            raise ContentMismatch(f"a blob of {size} bytes gave more than that")
-        while have + len(view) >= part_size:
-            first, view = view[: part_size - have], view[part_size - have :]
-            held.append(first)
-            yield held[0] if len(held) == 1 and isinstance(held[0], bytes) else b"".join(held)
-            held, have = [], 0
-        if len(view):
-            # A chunk may be a view into a buffer that is filled again for the next one.
-            held.append(view if isinstance(chunk, bytes) else bytes(view))
-            have += len(view)
-    if total != size:
-        raise ContentMismatch(f"a blob of {size} bytes gave only {total}")
-    if held:
-        yield b"".join(held)
 
 
 def _same(upload: _Upload, number: int, data: bytes) -> dict[str, Any] | None:
