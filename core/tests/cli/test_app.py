@@ -17,6 +17,7 @@ import pytest
 
 from ziggurat.cli._app import COMMANDS, main, root
 from ziggurat.cli._session import Session
+from ziggurat.errors import ConfigError
 
 from .conftest import CID, FakeStore, Result
 
@@ -192,6 +193,7 @@ sys.path.insert(0, {tests!r})
 from types import SimpleNamespace
 from ziggurat.cli import main
 from ziggurat.cli._session import Session
+from ziggurat.errors import ConfigError
 
 class Endless:
     def close(self): print("closed", file=sys.stderr)
@@ -328,6 +330,33 @@ def test_a_plugin_command(plugins: Callable[..., dict[str, str]]) -> None:
     assert json.loads(result.stderr)["tier"] == "two"
     assert ziggurat("shelf", "dust", env=env).stderr == "error: shelf 2: tier 'two': put: no room\n"
     assert "did you mean 'dust'" in ziggurat("shelf", "dusty", env=env).stderr
+
+
+def test_a_plugin_command_reads_the_configuration_without_opening_it(tmp_path: Path) -> None:
+    session = Session(opener=lambda config: pytest.fail("the store was opened"))
+    file = tmp_path / "stack.toml"
+    file.write_text(
+        '[store]\npath = "vault"\n[[tier]]\nname = "ram"\nbackend = "memory"\ncapacity = "1 MB"\n'
+    )
+    session.config = str(file)
+    ((name, options),) = session.configured("memory")
+    assert name == "ram"
+    assert type(options).__module__ == "ziggurat_memory._options"
+    assert session.configured("disk") == ()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stack.toml"]
+    file.write_text("nonsense")
+    with pytest.raises(ConfigError):
+        session.configured("memory")
+
+
+def test_without_a_configuration_nothing_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("ZIGGURAT_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert Session().configured("memory") == ()
 
 
 def test_a_broken_plugin_breaks_nothing_but_itself(plugins: Callable[..., dict[str, str]]) -> None:

@@ -101,6 +101,29 @@ class Session:
             if tier.config.provider.name == backend
         )
 
+    def configured(self, backend: str) -> tuple[tuple[str, Any], ...]:
+        """Give name and options of the configured tiers of a backend, hottest first; opens nothing.
+
+        For commands that must work before the store can: a login, a set-up. Without a configuration of the
+        user's there are none.
+
+        Args:
+            backend: Entry-point name of the backend whose commands these are.
+
+        Raises:
+            ConfigError: The configuration cannot be used.
+        """
+        import os
+
+        from ziggurat.config import find, load
+
+        source = find(self.config, os.environ)
+        if source.packaged:
+            return ()
+        return tuple(
+            (tier.name, tier.options) for tier in load(source).tiers if tier.provider.name == backend
+        )
+
     def record(self, text: str, /, **values: Any) -> None:
         """Print one record on stdout.
 

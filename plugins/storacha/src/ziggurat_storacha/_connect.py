@@ -59,7 +59,7 @@ def open_space(options: StorachaOptions, timeouts: Timeouts, spool: Path) -> Con
         ConfigError: The options, or the state file, do not say who we are or which space it is.
     """
     options = options_of(options)
-    agent = connect(options, timeouts=timeouts)
+    agent = connect(options, timeouts=timeouts, folder=spool, connections=_CONNECTIONS)
     # Whoever serves reads says for itself when it wants a pause.
     pace = Pace(options.indexer_url or options.gateway_url, spool, options.wait_budget)
     reading = Transport(timeouts, pace, _CONNECTIONS)

@@ -199,6 +199,8 @@ def connect(
     *,
     timeouts: Timeouts = Timeouts(),
     create: bool = False,
+    folder: Path | None = None,
+    connections: int = 16,
 ) -> Agent:
     """Make an agent by its options; nothing is asked of the service.
 
@@ -209,6 +211,9 @@ def connect(
         options: Which service, which space, who we are.
         timeouts: Seconds.
         create: Make a key and a state file when there is none.
+        folder: Where processes tell one another when the service wants a pause, if there is no state file;
+            None for the user's own data folder.
+        connections: How many are kept open to the service.
 
     Raises:
         ConfigError: There is no key, or something is unusable.
@@ -233,9 +238,10 @@ def connect(
             f"the option key is that of {key.did}, and the state file that of {state.key.did}: set one of"
             " them"
         )
-    pace = Pace(options.service_url, (file.path if file else default_path()).parent, options.wait_budget)
+    shared = file.path.parent if file else folder or default_path().parent
+    pace = Pace(options.service_url, shared, options.wait_budget)
     endpoints = Endpoints(options.service_url, options.service_did, options.service_key, options.receipts_url)
-    service = Service(endpoints, key, Proofs(), Transport(timeouts, pace))
+    service = Service(endpoints, key, Proofs(), Transport(timeouts, pace, connections))
     return Agent(service, state, file, options.space, _given(options.proof, key.did))
 
 
