@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -34,14 +33,13 @@ def options_for(server: S3Server, medium: Path) -> S3Options:
 
 
 @pytest.fixture
-def subject(s3_server: S3Server) -> Iterator[Subject]:
+def subject(s3_server: S3Server) -> Subject:
     def unmake(medium: Path) -> None:
         for key in s3_server.keys(bucket(medium)):
             s3_server.client.delete_object(Bucket=bucket(medium), Key=key)
         s3_server.client.delete_bucket(Bucket=bucket(medium))
 
-    yield Subject(backend, lambda medium: options_for(s3_server, medium), break_medium=unmake, examples=8)
-    s3_server.wipe()
+    return Subject(backend, lambda medium: options_for(s3_server, medium), break_medium=unmake, examples=8)
 
 
 class TestS3(BackendConformance):
