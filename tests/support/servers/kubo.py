@@ -29,7 +29,7 @@ class KuboNode:
     Args:
         folder: Where its repository goes; made if need be.
         profile: Of CIDs, as ``ipfs init`` knows them.
-        config: Keys of its configuration, such as ``{"Import.HAMTDirectorySizeThreshold": "1KB"}``.
+        config: See `configure`.
 
     Attributes:
         api: URL of its RPC, without ``/api/v0``; "" while it does not run.
@@ -50,8 +50,15 @@ class KuboNode:
         self._daemon: subprocess.Popen[bytes] | None = None
         self.run("init", f"--profile=test,{profile}")
         # The profile "test" takes free ports of loopback and no bootstrap peers.
-        settings = {"AutoConf.Enabled": False, "Routing.Type": "none", **(config or {})}
-        path = folder / "config"
+        self.configure({"AutoConf.Enabled": False, "Routing.Type": "none", **(config or {})})
+
+    def configure(self, settings: Mapping[str, object]) -> None:
+        """Write keys of its configuration; a daemon reads them when it starts.
+
+        Args:
+            settings: By name, such as ``{"Import.UnixFSHAMTDirectorySizeThreshold": "1KB"}``.
+        """
+        path = self.folder / "config"
         held = json.loads(path.read_text())
         for name, value in settings.items():
             table = held

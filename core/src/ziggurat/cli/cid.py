@@ -74,6 +74,7 @@ ziggurat cid --profile unixfs-v0-2015 a.iso   Qm..., as 'ipfs add' did
     type=click.Choice(["block", "links", "disabled"]),
     help="How that size is told; disabled: no HAMTs.",
 )
+@click.option("--max-hamt-fanout", type=int, metavar="N", help="Places of a shard of a HAMT, a power of two.")
 @pass_session
 def cid_command(
     session: Session,
@@ -86,6 +87,7 @@ def cid_command(
     hash_name: str | None,
     hamt_threshold: str | None,
     hamt_size_estimation: str | None,
+    max_hamt_fanout: int | None,
 ) -> None:
     """Compute the CIDs of files, directories or standard input ('-').
 
@@ -102,6 +104,7 @@ def cid_command(
         hash_name,
         hamt_threshold,
         hamt_size_estimation,
+        max_hamt_fanout,
     )
     for source in sources:
         with session.attempt(source):
@@ -117,6 +120,7 @@ def _profile(
     hash_name: str | None,
     hamt_threshold: str | None,
     hamt_size_estimation: str | None,
+    max_hamt_fanout: int | None,
 ) -> Profile:
     """Change what the options name in a profile, with what follows from it, as Kubo does."""
     changes: dict[str, Any] = {}
@@ -139,6 +143,8 @@ def _profile(
             changes["hamt_threshold"] = _size(hamt_threshold)
         if hamt_size_estimation is not None:
             changes["hamt_size_estimation"] = hamt_size_estimation
+        if max_hamt_fanout is not None:
+            changes["hamt_fanout"] = max_hamt_fanout
         return attrs.evolve(profile_by_name(name), **changes)
     except (UnsupportedContent, ValueError) as error:
         raise click.UsageError(str(error)) from error
