@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -30,6 +30,7 @@ class KuboNode:
         folder: Where its repository goes; made if need be.
         profile: Of CIDs, as ``ipfs init`` knows them.
         config: See `configure`.
+        wrapper: A command line that runs the daemon's, which is put behind it.
 
     Attributes:
         api: URL of its RPC, without ``/api/v0``; "" while it does not run.
@@ -43,8 +44,9 @@ class KuboNode:
         *,
         profile: str = "unixfs-v1-2025",
         config: Mapping[str, object] | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
-        self.folder = folder
+        self.folder, self._wrapper = folder, wrapper
         self.api = self.gateway = ""
         self._binary = built(KUBO)
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -98,7 +100,7 @@ class KuboNode:
             (self.folder / name).unlink(missing_ok=True)
         with (self.folder / "daemon.log").open("ab") as log:
             self._daemon = subprocess.Popen(
-                [str(self._binary), "daemon", *(["--offline"] if offline else [])],
+                [*self._wrapper, str(self._binary), "daemon", *(["--offline"] if offline else [])],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -9,7 +9,10 @@ import urllib3
 
 from ziggurat.errors import TierDenied, TierError, TierFull, TierThrottled, TierTimeout, TierUnavailable
 
-__all__ = ["NOT_HELD", "NOT_PINNED", "Refused", "message_of", "refusal", "unreachable"]
+__all__ = ["NOT_HELD", "NOT_PINNED", "Refused", "message_of", "one_line", "refusal", "unreachable"]
+
+_LONGEST = 4096  # letters of a node's words that are looked at
+_SHOWN = 300  # and that a message shows
 
 NOT_HELD = re.compile(r"ipld: could not find|block was not found|blockstore: block not found")
 """What Kubo says of a block that it does not have."""
@@ -51,12 +54,23 @@ def message_of(body: bytes) -> str:
         told = None
     if isinstance(told, dict) and isinstance(told.get("Message"), str):
         text = told["Message"]
-    return " ".join(text.split())[:300]
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """A node's words as one line, whole: the reason often stands at the end of a long one."""
+    return " ".join(text.split())[:_LONGEST]
+
+
+def _shown(said: str) -> str:
+    """The words as far as a message shows them: their beginning and their end."""
+    return said if len(said) <= _SHOWN else f"{said[: _SHOWN // 2]} ... {said[-_SHOWN // 2 :]}"
 
 
 def refusal(refused: Refused) -> TierError:
     """The error of the contract for an answer that is not the one that was asked for."""
-    status, said = refused.status, refused.message
+    status, words = refused.status, refused.message
+    said = _shown(words)
     where = f"{refused.command} at {refused.api}"
     if status in (401, 403):
         return _forbidden(refused)
@@ -67,22 +81,22 @@ def refusal(refused: Refused) -> TierError:
         )
     if status == 429:
         return TierThrottled(f"{where}: asked to slow down", retryable=True)
-    if status in (408, 504) or _TIMEOUT.search(said):
+    if status in (408, 504) or _TIMEOUT.search(words):
         return TierTimeout(f"{where}: {said or 'too slow'}: try again later", retryable=True)
-    if status == 507 or _FULL.search(said):
+    if status == 507 or _FULL.search(words):
         return TierFull(f"{where}: {said}: free space on the node, or collect its garbage")
-    if _PASSING.search(said) or status in (502, 503):
+    if _PASSING.search(words) or status in (502, 503):
         return TierUnavailable(f"{where}: {said or f'status {status}'}: try again", retryable=True)
-    if NOT_HELD.search(said):
+    if NOT_HELD.search(words):
         # A DAG that is not whole: the node may have collected a part while it was being pinned.
         return TierUnavailable(f"{where}: the DAG is not whole there ({said}): try again", retryable=True)
-    if _DENIED.search(said):
+    if _DENIED.search(words):
         return TierDenied(f"{where}: {said}: let the node write to its repository")
     return TierUnavailable(f"{where}: {said or f'status {status}'}: look into the node's log")
 
 
 def _forbidden(refused: Refused) -> TierDenied:
-    said = refused.message
+    said = _shown(refused.message)
     if refused.status == 401 or "authoriz" in said.lower() or "access denied" in said.lower():
         return TierDenied(
             f"{refused.api} wants another authorization for {refused.command}: set token, or user and"

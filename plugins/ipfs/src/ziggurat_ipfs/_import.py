@@ -8,7 +8,7 @@ from itertools import islice
 
 from ziggurat.content import Cid, Dag, car_header, car_section_size, write_car
 from ziggurat.errors import ContentMismatch, TierUnavailable, ZigguratError
-from ziggurat_ipfs._errors import NOT_HELD, Refused, refusal
+from ziggurat_ipfs._errors import NOT_HELD, Refused, one_line, refusal
 from ziggurat_ipfs._options import Provide
 from ziggurat_ipfs._rpc import Rpc, multipart
 
@@ -199,7 +199,7 @@ def _check(rpc: Rpc, roots: Sequence[Cid], rows: Iterable[object], count: _Count
         )
     for root in roots:
         if said := told.get(root, "the root was not pinned"):
-            raise refusal(Refused(200, said, "dag/import", str(rpc)))
+            raise refusal(Refused(200, one_line(said), "dag/import", str(rpc)))
 
 
 def _cid_in(root: dict[str, object], rpc: Rpc) -> Cid:

@@ -18,7 +18,7 @@ import urllib3
 from ziggurat.backend import Timeouts
 from ziggurat.errors import TierError, TierUnavailable
 from ziggurat_ipfs._address import Address
-from ziggurat_ipfs._errors import Refused, message_of, refusal, unreachable
+from ziggurat_ipfs._errors import Refused, message_of, one_line, refusal, unreachable
 from ziggurat_ipfs._http import make_pool, trailers_of
 
 __all__ = ["Body", "Rpc", "Unreached", "authorization", "multipart"]
@@ -78,7 +78,7 @@ class Body:
             raise unreachable(error, f"{self._command} at {self._api}") from error
         if not piece and not self._ended:
             self._ended = True
-            self.failure = " ".join(trailers_of(self._answer).get("x-stream-error", "").split())[:300]
+            self.failure = one_line(trailers_of(self._answer).get("x-stream-error", ""))
             self._answer.release_conn()
         return piece
 
@@ -118,7 +118,7 @@ class Body:
                 ) from error
             if isinstance(row, dict) and row.get("Type") == "error" and isinstance(row.get("Message"), str):
                 self.close()
-                raise refusal(Refused(200, row["Message"], self._command, self._api))
+                raise refusal(Refused(200, one_line(row["Message"]), self._command, self._api))
             yield row
         if self.failure:
             raise refusal(self.refused())
