@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ziggurat.tiers import make_tier
 @frozen
 class Options:
     password: str = field(default="sesame", repr=False, metadata={"secret": True})
+    headers: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False, metadata={"secret": True})
     fails: bool = False
 
 
@@ -27,7 +29,7 @@ class Talkative:
 
     @hookimpl
     def get(self, key: str) -> bytes | None:
-        raise ValueError(f"login with {self.options.password} refused")
+        raise ValueError(f"login with {self.options.password} refused, headers {self.options.headers}")
 
     @hookimpl
     def has(self, key: str) -> bool:
@@ -55,6 +57,13 @@ def test_a_fault_hides_the_secret() -> None:
         _tier().get("bafkqaaa")
     assert "sesame" not in str(caught.value)
     assert "sesame" not in repr(caught.value)
+
+
+def test_a_fault_hides_secrets_inside_a_table() -> None:
+    with pytest.raises(BackendFault) as caught:
+        _tier(headers={"https://a.example": {"Authorization": "Bearer xyzzy"}}).get("bafkqaaa")
+    assert "xyzzy" not in str(caught.value)
+    assert "https://a.example" in str(caught.value)
 
 
 def test_a_factory_that_fails_hides_the_secret() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,22 @@ class TierConfig:
     def redact(self, text: str) -> str:
         """Text that may quote the options, such as a foreign exception's, without their secrets."""
         for attribute in fields(type(self.options)) if has(type(self.options)) else ():
-            value = getattr(self.options, attribute.name, None)
-            if attribute.metadata.get("secret") and isinstance(value, str) and value:
-                text = text.replace(value, "***")
+            if attribute.metadata.get("secret"):
+                for value in _texts(getattr(self.options, attribute.name, None)):
+                    text = text.replace(value, "***")
         return text
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a value, however deep."""
+    if isinstance(value, str):
+        yield from (value,) if value else ()
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, Sequence | Set) and not isinstance(value, bytes | bytearray):
+        for item in value:
+            yield from _texts(item)
 
 
 @frozen

@@ -149,6 +149,7 @@ class Rpc:
         self._pool = make_pool(address, _CONNECTIONS)
         self._timeouts = timeouts
         self._headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
+        self._secret = authorization.rpartition(" ")[2]
         if authorization:
             self._headers["Authorization"] = authorization
 
@@ -290,7 +291,10 @@ class Rpc:
             answer.release_conn()
         except _BROKEN:
             body = b""
-        return Refused(answer.status, message_of(body), command, self._api)
+        said = message_of(body)
+        if self._secret:  # a proxy may repeat the request
+            said = said.replace(self._secret, "***")
+        return Refused(answer.status, said, command, self._api)
 
 
 class _Source:

@@ -42,7 +42,7 @@ class Gateway:
     def __init__(self, options: GatewayOptions, context: Context) -> None:
         self.options = options
         self._gateways = Gateways(options.urls, context.logger)
-        self._client = Client(context.timeouts, options.patience)
+        self._client = Client(context.timeouts, options.patience, options.headers)
         self._reads = Reads(
             self._client,
             self._gateways,

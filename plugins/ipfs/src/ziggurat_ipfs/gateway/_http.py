@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from http.client import HTTPException
+from types import MappingProxyType
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -32,6 +33,7 @@ _REDIRECTS = 3
 _AGENT = "ziggurat"
 _NO_CAR = (400, 405, 406, 415, 501)
 _LONGEST_REST = 3600.0
+_SECRET = 4  # letters from which a value is hidden in messages
 
 
 class Client:
@@ -40,9 +42,16 @@ class Client:
     Args:
         timeouts: Seconds to connect, and for the next byte.
         patience: Seconds for one question in all.
+        headers: What to send besides, by the address that it is for; a redirect that is followed gets it too.
     """
 
-    def __init__(self, timeouts: Timeouts, patience: float) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        patience: float,
+        headers: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ) -> None:
+        self._headers = {url.rstrip("/"): dict(given) for url, given in headers.items()}
         self.patience = patience
         self.watch = Watch()
         self._timeout = urllib3.Timeout(connect=timeouts.connect, read=min(timeouts.idle, patience))
@@ -65,11 +74,11 @@ class Client:
             TierDenied: It sends us to somebody else.
         """
         self.watch.limit(line, self.patience)
-        asked = url
+        asked, own = url, self._for(url)
         for _ in range(_REDIRECTS + 1):
             with self.translated(url, line), line.used():
                 # No content coding: what would unpack to more than was counted is never asked for.
-                said = {"User-Agent": _AGENT, "Accept-Encoding": "identity", **headers}
+                said = {"User-Agent": _AGENT, **own, "Accept-Encoding": "identity", **headers}
                 response = self._manager(asked).request(
                     method, asked, headers=said, retries=False, redirect=False,
                     preload_content=False, timeout=self._timeout,
@@ -83,6 +92,24 @@ class Client:
                 asked = where_to(asked, response.headers.get("Location", ""), cid)
         self.watch.free(line)
         raise TierUnavailable(f"{_host(url)} redirects in a circle")
+
+    def _for(self, url: str) -> Mapping[str, str]:
+        """The headers of the address that a question goes to."""
+        parts = urlsplit(url)
+        for base, given in self._headers.items():
+            mine = urlsplit(base)
+            same = (parts.scheme, parts.netloc) == (mine.scheme, mine.netloc)
+            if same and parts.path.startswith(f"{mine.path}/"):
+                return given
+        return {}
+
+    def hide(self, text: str) -> str:
+        """A gateway's words without what it was sent in confidence: some repeat the request."""
+        for given in self._headers.values():
+            for value in given.values():
+                for part in (value, value.rpartition(" ")[2]):
+                    text = text.replace(part, "***") if len(part) >= _SECRET else text
+        return text
 
     def close(self) -> None:
         """Cut what is under way, and close the kept connections."""
@@ -200,7 +227,7 @@ class Answer:
         """What a status other than success means: an error, or None for "absent"."""
         status, where = self.status, _host(self._url)
         try:
-            text = _brief((self.body(1 << 14) or b"").decode("utf-8", "replace"))
+            text = _brief(self._client.hide((self.body(1 << 14) or b"").decode("utf-8", "replace")))
         except TierError:
             text = ""
         if status in (404, 412):
@@ -214,7 +241,7 @@ class Answer:
         if status >= 500 and status != 501:
             return TierUnavailable(said, retryable=True)
         if status in (401, 402, 403, 407, 410, 451):
-            return TierDenied(f"{said}; it does not give this to us")
+            return TierDenied(f"{said}; it does not give this to us, perhaps it wants headers")
         if status in _NO_CAR:
             return Unsupported(f"{said}; perhaps it is no trustless gateway")
         return TierUnavailable(f"{said}, which is no answer of a trustless gateway")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +13,14 @@ from attrs import Attribute, field, frozen, validators
 from ziggurat.content import MAX_BLOCK
 
 __all__ = ["GatewayOptions", "check_url"]
+
+_OWN = frozenset(
+    (
+        *("accept", "accept-encoding", "cache-control", "connection", "content-length", "content-type"),
+        *("expect", "host", "range", "te", "trailer", "transfer-encoding", "upgrade"),
+    )
+)
+"""Headers that say what is asked and how it travels."""
 
 
 def check_url(url: object) -> None:
@@ -43,6 +54,28 @@ def _urls(instance: object, attribute: Attribute[Any], value: tuple[str, ...]) -
         raise ValueError("a URL is named twice")
 
 
+def _check_headers(url: str, headers: Mapping[str, str]) -> None:
+    """Refuse headers that would not arrive, or not only where they should; no value is repeated."""
+    if not isinstance(headers, Mapping):
+        raise ValueError(f"headers of {url} are a table of names and values")
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not _is_here(parts.hostname or ""):
+        raise ValueError(f"headers may be secret, and {url} would get them in the clear: use https")
+    for name, value in headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", name) or name.lower() in _OWN:
+            raise ValueError(f"{name!r} is no header that can be set here")
+        if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e]{1,4096}", value):
+            raise ValueError(f"the value of the header {name} is not one line of ASCII")
+
+
+def _is_here(host: str) -> bool:
+    """True for a name or number of this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def _positive(unit: str, help_: str, default: float) -> Any:
     check: list[Any] = [validators.instance_of((int, float)), validators.gt(0)]
     return field(default=default, validator=check, metadata={"unit": unit, "help": help_})
@@ -61,6 +94,8 @@ class GatewayOptions:
         patience: Seconds for one block to arrive, the gateway's own search included.
         search: The gateways may search their network; otherwise they are asked for what they hold.
         max_block: Bytes of the largest block that is taken.
+        headers: What to send beside each question to a gateway or router, such as an authorization: a table
+            of headers for each of the addresses above. Nobody else gets them.
     """
 
     urls: tuple[str, ...] = field(
@@ -86,6 +121,20 @@ class GatewayOptions:
         metadata={"unit": "bytes", "help": "largest block taken; the network exchanges 2 MiB at most"},
     )
 
+    headers: Mapping[str, Mapping[str, str]] = field(
+        factory=dict,
+        repr=False,
+        metadata={
+            "secret": True,
+            "help": "for an address: its headers, such as Authorization, each by reference",
+        },
+    )
+
     def __attrs_post_init__(self) -> None:
         if not self.urls and not self.routing:
             raise ValueError("name at least one gateway in urls, or a router in routing")
+        known = {url.rstrip("/") for url in (*self.urls, *self.routing)}
+        for url, headers in self.headers.items():
+            if url.rstrip("/") not in known:
+                raise ValueError(f"headers are for {url!r}, which is neither in urls nor in routing")
+            _check_headers(url, headers)
