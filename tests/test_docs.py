@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
@@ -15,6 +16,7 @@ import pytest
 from attrs import frozen
 from markdown_it import MarkdownIt
 from tests.support.servers.s3 import S3Server
+from tests.support.servers.storacha import StorachaServer
 
 from ziggurat import errors
 
@@ -85,7 +87,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     work, home, site = (tmp_path / name for name in ("work", "home", "site"))
     work.mkdir()
     home.mkdir()
-    for name in [name for name in os.environ if name.startswith(("AWS_", "XDG_", "ZIGGURAT_"))]:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "STORACHA_", "XDG_", "ZIGGURAT_"))]:
         monkeypatch.delenv(name)
     monkeypatch.delenv("PIP_BUILD_CONSTRAINT", raising=False)  # pip refuses it without build isolation
     monkeypatch.setenv("HOME", str(home))
@@ -101,6 +103,26 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"PIP_{option}", value)
     monkeypatch.chdir(work)
     return work
+
+
+@pytest.fixture
+def served(own_s3: Callable[[str], S3Server], tmp_path: Path) -> Iterator[Callable[[str], Mapping[str, str]]]:
+    """Starts the server that a page asks for; gives the variables that name it."""
+    with ExitStack() as stack:
+
+        def start(name: str) -> Mapping[str, str]:
+            if name != "storacha":
+                return own_s3(name).environment
+            server = StorachaServer(tmp_path / "storacha").start()
+            stack.callback(server.stop)
+            return {
+                "STORACHA_SERVICE_URL": server.url,
+                "STORACHA_SERVICE_DID": server.did,
+                "STORACHA_GATEWAY_URL": server.url,
+                "STORACHA_INDEXER_URL": server.url,
+            }
+
+        yield start
 
 
 def shell(script: str, where: str) -> str:
@@ -128,10 +150,10 @@ def run_console(text: str, where: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_blocks_run(
-    page: Path, place: Path, own_s3: Callable[[str], S3Server], monkeypatch: pytest.MonkeyPatch
+    page: Path, place: Path, served: Callable[[str], Mapping[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for make in SERVED.findall(page.read_text()):
-        for name, value in own_s3(make).environment.items():
+    for server in SERVED.findall(page.read_text()):
+        for name, value in served(server).items():
             monkeypatch.setenv(name, value)
     namespace: dict[str, object] = {"__name__": "__main__"}
     said = ""

@@ -35,10 +35,13 @@ class Program:
         return cache_folder() / f"{self.name}-{self.version}" / self.name
 
 
+# Found once: tests give themselves other homes.
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ziggurat" / "servers"
+
+
 def cache_folder() -> Path:
     """Where servers are kept: ``ziggurat/servers`` in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ziggurat" / "servers"
+    return _CACHE
 
 
 def built(program: Program) -> Path:

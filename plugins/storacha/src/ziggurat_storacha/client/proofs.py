@@ -110,9 +110,12 @@ def validate(
 class _Walk:
     """One search for a chain, and why the ways that were tried lead nowhere."""
 
-    def __init__(self, authority: Authority | None, now: float | None) -> None:
+    def __init__(
+        self, authority: Authority | None, now: float | None, verified: set[tuple[Cid, str]] | None = None
+    ) -> None:
         self.authority, self.now = authority, now
         self.reasons: list[str] = []
+        self._verified = set() if verified is None else verified
         self._signed: dict[Cid, str] = {}
         self._tried: set[tuple[Cid, Cid | None]] = set()
 
@@ -182,8 +185,11 @@ class _Walk:
             if not authority.key:
                 return ""
             key = authority.key
+        if (held.cid, key) in self._verified:
+            return ""
         try:
             verify_ucan(held.ucan, key)
+            self._verified.add((held.cid, key))
         except ZigguratError as error:
             return error.message
         return ""
@@ -212,6 +218,7 @@ class Proofs:
 
     def __init__(self, delegations: Iterable[Delegation] = ()) -> None:
         self._lock = threading.Lock()
+        self._verified: set[tuple[Cid, str]] = set()
         self._held: dict[Cid, Delegation] = {one.cid: one for one in delegations}
 
     def __iter__(self) -> Iterator[Delegation]:
@@ -264,7 +271,7 @@ class Proofs:
             return ()
         held = list(self)
         best: tuple[float, tuple[Delegation, ...]] | None = None
-        walk = _Walk(authority, now)
+        walk = _Walk(authority, now, self._verified)
         for one in held:
             chain = walk.granted(one, capability, held, audience)
             if chain is not None:

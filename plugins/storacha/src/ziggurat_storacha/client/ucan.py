@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ziggurat.content import DAG_CBOR, Cid, dagcbor, dagjson
 from ziggurat.content.varint import decode_varint
@@ -155,9 +155,12 @@ def issue_ucan(
         not_before or None,
         block=b"-",
     )
+    _check_limits(unsigned)
     signature = key.sign(_signed_bytes(unsigned, "EdDSA"))
     block = dagcbor.encode({**_model(unsigned), "v": VERSION, "s": signature})
-    return decode_ucan(block)
+    if len(block) > MAX_UCAN:
+        raise MalformedContent(f"a UCAN of {len(block)} bytes is above the limit of {MAX_UCAN}")
+    return evolve(unsigned, signature=signature, block=block, cid=Cid.of(block, DAG_CBOR))
 
 
 def decode_ucan(block: bytes, cid: Cid | None = None) -> Ucan:
@@ -299,6 +302,20 @@ def _read(value: Any, block: bytes, cid: Cid) -> Ucan:
     if dagcbor.encode({**_model(read), "v": version, "s": signature}) != block:
         raise MalformedContent("it would be written with other bytes")
     return read
+
+
+def _check_limits(ucan: Ucan) -> None:
+    """What reading would refuse, and writing lets through."""
+    if not 0 < len(ucan.capabilities) <= MAX_CAPABILITIES:
+        raise MalformedContent(
+            f"a UCAN of {len(ucan.capabilities)} capabilities: it has one, and is not above the limit of"
+            f" {MAX_CAPABILITIES}"
+        )
+    if max(len(ucan.proofs), len(ucan.facts)) > MAX_PROOFS:
+        raise MalformedContent(f"a UCAN with more than {MAX_PROOFS} proofs or facts is above the limit")
+    for name, moment in (("expiration", ucan.expiration), ("not_before", ucan.not_before)):
+        if moment is not None and not 0 < moment < _MAX_TIME:
+            raise MalformedContent(f"the {name} {moment} of a UCAN is no time in Unix seconds")
 
 
 def _check_signature(signature: bytes) -> None:
