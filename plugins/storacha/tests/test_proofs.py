@@ -165,7 +165,7 @@ def test_without_the_services_key_its_word_is_taken() -> None:
 
 
 def test_the_longest_lasting_chain_is_chosen() -> None:
-    short, long = (grant(SPACE, ALICE.did, expiration=NOW + seconds) for seconds in (60, 6000))
+    short, long = (grant(SPACE, ALICE.did, expiration=NOW + seconds) for seconds in (60_000, 6_000_000))
     held = Proofs([short, long])
     assert held.choose(WANTED, ALICE.did) == (long,)
     held.add(grant(SPACE, BOB.did))

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from ziggurat.content import Cid
-from ziggurat.errors import ConfigError, MalformedContent, TierError, TierTimeout, TierUnavailable
+from ziggurat.errors import BlobError, ConfigError, MalformedContent, TierError, TierTimeout, TierUnavailable
 from ziggurat_storacha.client.delegation import Delegation, delegate
 from ziggurat_storacha.client.did import parse_did, public_key
 from ziggurat_storacha.client.errors import of_failure
@@ -326,7 +326,7 @@ class Service:
             except TierError as error:
                 if error.retryable:
                     raise
-            except (ValueError, KeyError, TypeError, MalformedContent):
+            except (ValueError, LookupError, TypeError, RecursionError, BlobError):
                 continue
             else:
                 return found
