@@ -211,6 +211,13 @@ def test_a_dead_service_names_the_option(storacha: StorachaServer) -> None:
         Service(Endpoints("", storacha.did), Key.generate()).call("upload/list", "did:key:z6Mk")
 
 
+def test_a_key_that_anybody_may_name_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    unsure = Service(Endpoints("http://storacha.invalid", "did:web:storacha.invalid"), Key.generate())
+    with pytest.raises(TierUnavailable):
+        unsure.key()
+    assert "set service_key" in caplog.text
+
+
 def test_a_silent_service_times_out(service: Service, storacha: StorachaServer) -> None:
     space = owned(service)
     impatient = Service(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -364,6 +365,38 @@ def test_a_key_never_shows_itself() -> None:
         with pytest.raises(ConfigError) as caught:
             Key.parse(bad)
         assert not bad[4:] or bad[4:] not in str(caught.value)
+
+
+def test_a_space_is_24_words_too(tmp_path: Path) -> None:
+    """What the official library writes for a seed of 32 ones."""
+    words = "absurd amount doctor acoustic avoid letter advice cage " * 3
+    words = words.removesuffix("cage ") + "comic"
+    key = Key(b"\1" * 32)
+    assert key.to_words() == words
+    assert Key.from_words(f"  {words.upper()}\n").did == key.did
+    for file in (
+        words,
+        words.replace(" ", "\n"),
+        f"# a remark\n{words}\n",
+        f"# a remark\n\n{key.to_text()}\n",
+    ):
+        (tmp_path / "key").write_text(file)
+        assert Key.load(tmp_path / "key").did == key.did
+    for bad in (
+        words.replace("comic", "cage"),
+        "absurd amount",
+        f"{words} cage",
+        words.replace("doctor", "dctor"),
+    ):
+        with pytest.raises(ConfigError, match="not the 24 words") as caught:
+            Key.from_words(bad)
+        assert "absurd" not in str(caught.value)
+    for bad in ("", "# nothing", f"{key.to_text()}\n{key.to_text()}"):
+        (tmp_path / "key").write_text(bad)
+        with pytest.raises(ConfigError, match="exactly one key"):
+            Key.load(tmp_path / "key")
+    with pytest.raises(ConfigError, match="cannot read the key file"):
+        Key.load(tmp_path / "none")
 
 
 def test_halves_of_two_keys_are_refused() -> None:

@@ -101,8 +101,22 @@ class Key:
         return key
 
     @classmethod
+    def from_words(cls, words: str) -> Key:
+        """Read the 24 words that the official tools print for a space (BIP-39, English).
+
+        Raises:
+            ConfigError: Not such words; the message does not show them.
+        """
+        from mnemonic import Mnemonic
+
+        try:
+            return cls(bytes(Mnemonic("english").to_entropy(" ".join(words.lower().split()))))
+        except (ValueError, LookupError, ConfigError):
+            raise ConfigError("not the 24 words of a space: one is wrong, or they are not in order") from None
+
+    @classmethod
     def load(cls, path: Path) -> Key:
-        """Read the text of a private key from a file; blank lines and lines that begin with # are left out.
+        """Read a private key from a file: its text, or 24 words; lines that begin with # are left out.
 
         Raises:
             ConfigError: The file cannot be read, or holds no key.
@@ -112,6 +126,8 @@ class Key:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the key file {path}: {error}") from error
         found = [line for line in lines if line.strip() and not line.startswith("#")]
+        if len(" ".join(found).split()) > 1 and not any(line.startswith("M") for line in found):
+            return cls.from_words(" ".join(found))
         if len(found) != 1:
             raise ConfigError(f"the key file {path} must hold exactly one key")
         return cls.parse(found[0])
@@ -123,6 +139,12 @@ class Key:
     def to_text(self) -> str:
         """The text form of the private key: a secret."""
         return "M" + base64.b64encode(self.to_bytes()).decode()
+
+    def to_words(self) -> str:
+        """The private key as 24 words, as the official tools print it for a space: a secret."""
+        from mnemonic import Mnemonic
+
+        return Mnemonic("english").to_mnemonic(self._seed)
 
     def sign(self, message: bytes) -> bytes:
         """Sign; gives a varsig of 68 bytes."""

@@ -7,6 +7,7 @@ is checked before anybody sees it.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import threading
 import time
@@ -30,9 +31,12 @@ from ziggurat_storacha.client.ucan import Capability
 
 __all__ = ["LIFETIME", "Endpoints", "Service"]
 
+log = logging.getLogger("ziggurat.storacha")
+
 LIFETIME: Final = 120
 """Seconds for which an invocation holds."""
 
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
 
 
@@ -317,6 +321,8 @@ class Service:
             public_key(self.endpoints.key)
             return self.endpoints.key
         parts = urlsplit(self.endpoints.url)
+        if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+            log.warning("%s is not asked over TLS: anybody on the way can name its key; set service_key", did)
         for path, read in (("/.well-known/did.json", _of_document), ("/version", _of_version)):
             url = f"{parts.scheme}://{parts.netloc}{path}"
             try:

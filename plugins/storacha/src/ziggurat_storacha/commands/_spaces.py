@@ -205,7 +205,7 @@ ziggurat storacha space recover photos.key --name photos
 @on_tier
 @pass_session
 def recover(session: Session, key_file: Path, name: str, tier: str) -> None:
-    """Let this machine into a space whose private key was kept.
+    """Let this machine into a space whose key was kept: its text, or an official tool's 24 words.
 
     A space that an account may recover needs no key: log in, or run 'proof claim'.
     """
