@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ziggurat.content import PROFILES
-from ziggurat.engine.sources import parcel_of
+from ziggurat.content.sources import parcel_of
 from ziggurat.engine.store import Store
 from ziggurat.engine.together import Together
 from ziggurat.engine.writer import Placement

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ziggurat.content import Profile
 from ziggurat.content.parcel import Parcel
+from ziggurat.content.sources import PutSource, parcel_of
 from ziggurat.engine.records import Receipt
-from ziggurat.engine.sources import PutSource, parcel_of
 from ziggurat.engine.trees import receipt_of
 from ziggurat.engine.writer import Placement, Writer
 from ziggurat.errors import ZigguratError

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import BinaryIO
 
 from ziggurat.backend import Info
 from ziggurat.content import Cid
 from ziggurat.content.assemble import assemble
-from ziggurat.content.tree import walk_directory
+from ziggurat.content.sources import PutSource, parcel_of, parcel_of_tree
+from ziggurat.content.tree import TreeItem, walk_directory
 from ziggurat.engine.cars import CarBlocks, CarSource, export_car
 from ziggurat.engine.faces.base import Face, Progress
 from ziggurat.engine.many import PutMany
 from ziggurat.engine.paths import Ref
 from ziggurat.engine.records import Entry, Receipt
-from ziggurat.engine.sources import PutSource, parcel_of, parcel_of_tree
 from ziggurat.engine.trees import receipt_of
 
 __all__ = ["Writing"]
+
+
+def _tell(on_entry: Callable[[Entry], None], item: TreeItem) -> None:
+    on_entry(Entry(item.path, item.cid, item.type, item.size, target=item.target))
 
 
 class Writing(Face):
@@ -81,7 +86,8 @@ class Writing(Face):
         """
         stack = self._writable()
         items = walk_directory(path, stack.profile, pool=stack.hashers, progress=progress)
-        return stack.trees.put(parcel_of_tree(items, stack.hashers, on_entry))
+        told = None if on_entry is None else partial(_tell, on_entry)
+        return stack.trees.put(parcel_of_tree(items, stack.hashers, told))
 
     def import_car(self, source: CarSource, *, progress: Progress | None = None) -> tuple[Receipt, ...]:
         """Keep what the roots of a CAR (version 1 or 2) name; each becomes a root of the store.

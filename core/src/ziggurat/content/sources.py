@@ -14,12 +14,13 @@ from typing import BinaryIO, TypeAlias, cast
 
 from attrs import frozen
 
-from ziggurat.content import PROFILES, Cid, FileDag, Leaf, Profile, file_reader, import_file, proves_leaf
+from ziggurat.content.cid import Cid
 from ziggurat.content.directory import MAX_PATH_DEPTH
-from ziggurat.content.importer import Read
+from ziggurat.content.importer import FileDag, Leaf, Read, file_reader, import_file
+from ziggurat.content.leaves import proves_leaf
 from ziggurat.content.parcel import Parcel, Source
+from ziggurat.content.profile import PROFILES, Profile
 from ziggurat.content.tree import TreeItem, open_regular
-from ziggurat.engine.records import Entry
 from ziggurat.errors import ContentMismatch, MalformedContent, UnsupportedContent
 
 __all__ = ["PutSource", "parcel_of", "parcel_of_tree"]
@@ -122,7 +123,7 @@ def _from_file(handle: int, how: _Naming, progress: Progress | None) -> Parcel:
 
 
 def parcel_of_tree(
-    items: Iterable[TreeItem], pool: Executor, on_entry: Callable[[Entry], None] | None = None
+    items: Iterable[TreeItem], pool: Executor, on_item: Callable[[TreeItem], None] | None = None
 ) -> Parcel:
     """The parcel of a walked directory, with those of everything beneath it.
 
@@ -131,7 +132,7 @@ def parcel_of_tree(
     Args:
         items: Children before the directory that holds them, the root last.
         pool: Threads that read and prove.
-        on_entry: Called with each entry.
+        on_item: Called with each item once its parcel is made.
 
     Raises:
         UnsupportedContent: Directories nested deeper than `MAX_PATH_DEPTH`.
@@ -147,8 +148,8 @@ def parcel_of_tree(
         parcel = _of_item(item, waiting.pop(item.path, {}), pool)
         if item.path:
             waiting.setdefault(item.path.rpartition("/")[0], {})[parcel.cid] = parcel
-        if on_entry is not None:
-            on_entry(Entry(item.path, item.cid, item.type, item.size, target=item.target))
+        if on_item is not None:
+            on_item(item)
     if parcel is None:  # pragma: no cover - a walk gives the root at least
         raise MalformedContent("the tree is empty")
     return parcel
