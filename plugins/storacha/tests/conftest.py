@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plugins.storacha.tests.running import Done, Run
 from tests.support.servers.storacha import StorachaServer
+
+from ziggurat.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _quiet_afterwards() -> Iterator[None]:
+    """What -v does to the log ends with the test."""
+    logger = logging.getLogger("ziggurat")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +47,42 @@ def storacha(storacha_session: StorachaServer) -> Iterator[StorachaServer]:
 
 @pytest.fixture(scope="session")
 def official() -> dict[str, Any]:
-    """What the official library signed and encoded: see ``tests/support/servers/storacha/vectors.mjs``."""
+    """What the official library signed and encoded: `tests.support.servers.storacha.record_vectors`."""
     recorded: dict[str, Any] = json.loads((Path(__file__).parent / "vectors/official.json").read_text())
     return recorded
+
+
+@pytest.fixture
+def environment(storacha: StorachaServer, tmp_path: Path) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("STORACHA_", "XDG_"))}
+    return {
+        **own,
+        "HOME": str(tmp_path / "home"),
+        "STORACHA_SERVICE_URL": storacha.url,
+        "STORACHA_SERVICE_DID": storacha.did,
+    }
+
+
+@pytest.fixture
+def run(
+    environment: dict[str, str],
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """Run a command with --json, in this process; gives its records."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name not in environment]:
+        monkeypatch.delenv(name)
+
+    def call(*args: object, stdin: bytes = b"", **more: str) -> Done:
+        with monkeypatch.context() as patch:
+            for name, value in {**environment, **more}.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            capfdbinary.readouterr()
+            code = main(["storacha", *map(str, args), "--json"])
+            out, err = capfdbinary.readouterr()
+        return Done(code, out.decode(), err.decode())
+
+    return call

@@ -2,85 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import signal
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
-from attrs import frozen
+from plugins.storacha.tests.running import Run
 from tests.support.servers.storacha import OfficialCli, StorachaServer
 
-from ziggurat.cli import main
 from ziggurat_storacha.client import Key, read_proof
 from ziggurat_storacha.commands import storacha as storacha_group
 
 EMAIL = "grace@example.org"
-
-
-@frozen
-class Done:
-    """How a run ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def error(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.err.splitlines()[-1])
-        return found
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def environment(storacha: StorachaServer, tmp_path: Path) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("STORACHA_", "XDG_"))}
-    return {
-        **own,
-        "HOME": str(tmp_path / "home"),
-        "STORACHA_SERVICE_URL": storacha.url,
-        "STORACHA_SERVICE_DID": storacha.did,
-    }
-
-
-@pytest.fixture
-def run(
-    environment: dict[str, str],
-    tmp_path: Path,
-    capfdbinary: pytest.CaptureFixture[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Run:
-    """Run a command with --json, in this process; gives its records."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name not in environment]:
-        monkeypatch.delenv(name)
-
-    def call(*args: object, stdin: bytes = b"", **more: str) -> Done:
-        with monkeypatch.context() as patch:
-            for name, value in {**environment, **more}.items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            capfdbinary.readouterr()
-            code = main(["storacha", *map(str, args), "--json"])
-            out, err = capfdbinary.readouterr()
-        return Done(code, out.decode(), err.decode())
-
-    return call
 
 
 def commands(

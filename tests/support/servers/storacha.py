@@ -24,7 +24,7 @@ from tests.support.servers.node import NpmProject, installed, node
 
 __all__ = ["PROJECT", "OfficialCli", "StorachaServer", "record_vectors"]
 
-PROJECT = NpmProject(Path(__file__).with_name("storacha"))
+PROJECT = NpmProject(Path(__file__).with_name("storacha-service"))
 """``package.json``, its lock file, and the scripts."""
 
 _READY = 60.0  # seconds until it must have started

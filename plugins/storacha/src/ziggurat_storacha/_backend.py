@@ -25,12 +25,13 @@ from ziggurat_storacha._connect import Connection, open_space
 from ziggurat_storacha._options import StorachaOptions
 from ziggurat_storacha.uploads import Index, Uploaded, UploadRow, shard_digest
 
-__all__ = ["Storacha", "backend"]
+__all__ = ["KEPT", "Storacha", "backend"]
 
-_KEPT = (
+KEPT = (
     "what was published cannot be taken back: storage nodes, gateways and Filecoin deals may go on holding"
     " its bytes; the space no longer lists them"
 )
+"""What is said of a copy that was given up."""
 _SHARED = "; {} of its shards stay in the space, because other uploads use them"
 
 
@@ -59,7 +60,7 @@ class Storacha:
             found: bytes | Dag | None = here.reader.dag(cid, note)
         else:
             found = here.reader.block(cid)
-        if found is None and asked.kind == "plain" and here.uploads.get(cid) is not None:
+        if found is None and here.uploads.get(cid) is not None:
             raise TierUnavailable(
                 "the space lists it, but nobody there says where it can be read: they may lag behind; try"
                 " again later, or set indexer_url and gateway_url",
@@ -118,12 +119,12 @@ class Storacha:
             if note and (index := self._index_of(cid, note)) is not None:
                 here.uploads.remove_blobs(cid, index.shards, [note])
             return Evicted(False)
-        names = [note] if note else self._index_names(cid)
+        names = [note] if note else here.index_names(cid)
         removed = here.uploads.remove(row.root, names)
         here.positions.forget(cid)
         if removed is None:
             return Evicted(False)
-        return Evicted(True, _KEPT + (_SHARED.format(removed.shared) if removed.shared else ""))
+        return Evicted(True, KEPT + (_SHARED.format(removed.shared) if removed.shared else ""))
 
     # -- the space ------------------------------------------------------------------------------
 
@@ -163,7 +164,7 @@ class Storacha:
         sizes = here.uploads.blobs.sizes([shard_digest(shard) for shard in row.shards])
         if not sizes or None in sizes:
             return None
-        names = self._index_names(cid)
+        names = here.index_names(cid)
         return Stat(stored=sum(size or 0 for size in sizes), note=names[-1] if names else None)
 
     def _add(self, cid: Cid, content: Dag) -> Stat:
@@ -186,17 +187,6 @@ class Storacha:
         here.positions.add(done.index, Index.made(done.root, done.made))
         if here.reader.direct is not None:
             here.reader.direct.learn(done.locations)
-
-    def _index_names(self, cid: Cid) -> list[bytes]:
-        """Multihashes of the index blobs that are known of an upload, as far as anybody says."""
-        direct = self.connection.reader.direct
-        if direct is None:
-            return []
-        try:
-            return direct.index_names(cid)
-        except TierError as error:
-            self._context.logger.warning("the index of %s was not looked for: %s", cid, error)
-            return []
 
     def _index_of(self, cid: Cid, note: bytes) -> Index | None:
         direct = self.connection.reader.direct

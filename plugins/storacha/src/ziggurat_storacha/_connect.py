@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from attrs import frozen
 
 from ziggurat.backend import Timeouts
+from ziggurat.content import Cid
+from ziggurat.errors import TierError
 from ziggurat_storacha._options import StorachaOptions
 from ziggurat_storacha.client import Pace, Transport
 from ziggurat_storacha.client.agent import Agent, connect, options_of
@@ -18,6 +21,8 @@ from ziggurat_storacha.reading.reader import Reader
 from ziggurat_storacha.uploads import Uploads
 
 __all__ = ["Connection", "open_space"]
+
+log = logging.getLogger("ziggurat.storacha")
 
 _CONNECTIONS = 32
 
@@ -31,14 +36,29 @@ class Connection:
         uploads: The uploads of the space.
         reader: Gives blocks.
         positions: Where blocks lie, as far as it is known.
+        options: What it was made of.
+        spool: Folder for temporary files.
     """
 
     agent: Agent
     uploads: Uploads
     reader: Reader
     positions: Positions
+    options: StorachaOptions
+    spool: Path
     _nodes: Nodes
     _reading: Transport
+
+    def index_names(self, root: Cid) -> list[bytes]:
+        """Multihashes of the index blobs of an upload, as far as anybody says; a failure is logged."""
+        direct = self.reader.direct
+        if direct is None:
+            return []
+        try:
+            return direct.index_names(root)
+        except TierError as error:
+            log.warning("the index of %s was not looked for: %s", root, error)
+            return []
 
     def close(self) -> None:
         """Close the connections, and drop what is kept for reading."""
@@ -67,4 +87,4 @@ def open_space(options: StorachaOptions, timeouts: Timeouts, spool: Path) -> Con
     direct = Direct(reading, options.indexer_url, nodes, positions) if options.indexer_url else None
     gateway = Gateway(reading, options.gateway_url) if options.gateway_url else None
     uploads = Uploads(agent.service, agent.space(), shard_size=options.shard_size)
-    return Connection(agent, uploads, Reader(direct, gateway), positions, nodes, reading)
+    return Connection(agent, uploads, Reader(direct, gateway), positions, options, spool, nodes, reading)

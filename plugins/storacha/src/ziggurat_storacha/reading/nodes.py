@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -134,14 +134,20 @@ class _Whole:
 
     def __init__(self, spool: Path | None, pieces: Iterator[bytes]) -> None:
         self.size = 0
-        self._file: BinaryIO = tempfile.TemporaryFile(dir=spool)  # noqa: SIM115 - closed by close()
+        with _spooling(spool):
+            if spool is not None:
+                spool.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = tempfile.TemporaryFile(dir=spool)  # noqa: SIM115 - closed by close()
         try:
             for piece in pieces:
-                self._file.write(piece)
+                with _spooling(spool):
+                    self._file.write(piece)
                 self.size += len(piece)
-            self._file.flush()
+            with _spooling(spool):
+                self._file.flush()
         except BaseException:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
             raise
 
     def read(self, offset: int, length: int) -> bytes:
@@ -149,6 +155,17 @@ class _Whole:
 
     def close(self) -> None:
         self._file.close()
+
+
+@contextmanager
+def _spooling(spool: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TierUnavailable(
+            f"a shard cannot be kept for a while in {spool or tempfile.gettempdir()} ({error.strerror}): make"
+            " room there"
+        ) from error
 
 
 def _host(url: str) -> str:
