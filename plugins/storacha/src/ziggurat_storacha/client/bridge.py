@@ -22,6 +22,7 @@ from ziggurat_storacha.client.errors import of_failure
 from ziggurat_storacha.client.keys import Key
 from ziggurat_storacha.client.receipts import Receipt, decode_receipt
 from ziggurat_storacha.client.service import Service
+from ziggurat_storacha.client.sharing import entitling
 from ziggurat_storacha.client.ucan import Capability
 
 __all__ = ["Bridge", "Token", "make_token"]
@@ -68,16 +69,12 @@ def make_token(
     did = agent.space(space)
     # Text, as the official tools make it: their bridge hashes what stands in the header, decoded.
     secret = secrets.token_hex(16).encode()
-    proofs: dict[Cid, Delegation] = {}
-    for can in abilities:
-        chosen = agent.service.proofs.choose(Capability(can, did), agent.did, agent.service.authority())
-        proofs.update((one.cid, one) for one in chosen)
     made = delegate(
         agent.service.agent,
         Key.derived(secret).did,
         [Capability(can, did) for can in abilities],
         expiration=expiration,
-        proofs=proofs.values(),
+        proofs=entitling(agent, did, abilities),
     )
     agent.update(lambda state: state.with_delegations([made], audience={"name": "bridge", "type": "app"}))
     return Token(_multibase(secret), _multibase(archive(made))), made

@@ -19,7 +19,7 @@ from ziggurat.errors import MalformedContent, TierDenied, TierError, TierTimeout
 from ziggurat_storacha.client.agent import Agent
 from ziggurat_storacha.client.delegation import Delegation, read_delegations
 from ziggurat_storacha.client.did import account_of, email_of, is_account
-from ziggurat_storacha.client.proofs import ATTEST, EVERYTHING, validate
+from ziggurat_storacha.client.proofs import ATTEST, EVERYTHING, attests, validate
 from ziggurat_storacha.client.state import State
 from ziggurat_storacha.client.ucan import Capability
 
@@ -149,7 +149,7 @@ def _granted(agent: Agent, account: str, request: object, found: list[Delegation
         if one.ucan.issuer == account and (not isinstance(request, Cid) or _answers(one, request))
     ]
     for session in sessions:
-        beside = [one for one in found if _attests(one, session.cid)]
+        beside = [one for one in found if attests(one, session.cid)]
         if beside:
             _prove(agent, session, beside)
             return [session, *beside]
@@ -158,12 +158,6 @@ def _granted(agent: Agent, account: str, request: object, found: list[Delegation
 
 def _answers(delegation: Delegation, request: Cid) -> bool:
     return any(fact.get(_REQUEST) == request for fact in delegation.ucan.facts)
-
-
-def _attests(delegation: Delegation, proof: Cid) -> bool:
-    return any(
-        cap.can == ATTEST and (cap.nb or {}).get("proof") == proof for cap in delegation.ucan.capabilities
-    )
 
 
 def _prove(agent: Agent, session: Delegation, beside: list[Delegation]) -> None:
@@ -192,7 +186,7 @@ def claim(agent: Agent) -> list[Delegation]:
     found = _claimed(agent)
     good: list[Delegation] = []
     for one in found:
-        beside = [other for other in found if _attests(other, one.cid)]
+        beside = [other for other in found if attests(other, one.cid)]
         try:
             if is_account(one.ucan.issuer):
                 _prove(agent, one, beside)
@@ -228,7 +222,7 @@ def _renewed(state: State, granted: Iterable[Delegation]) -> State:
         for one in state.received()
         if one.ucan.issuer in accounts and one.cid not in new and _is_session(one)
     }
-    attested = {one.cid for one in state.received() if any(_attests(one, cid) for cid in old)}
+    attested = {one.cid for one in state.received() if any(attests(one, cid) for cid in old)}
     return state.without(*old, *attested).with_delegations(granted, audience=dict(state.meta))
 
 
@@ -252,7 +246,7 @@ def log_out(agent: Agent, email: str = "") -> tuple[str, ...]:
         accounts = {agent.account(email)} if email else set(state.accounts())
         gone[:] = sorted(accounts)
         sessions = {one.cid for one in state.received() if one.ucan.issuer in accounts}
-        attested = {one.cid for one in state.received() if any(_attests(one, cid) for cid in sessions)}
+        attested = {one.cid for one in state.received() if any(attests(one, cid) for cid in sessions)}
         return state.without(*sessions, *attested)
 
     agent.update(forget)

@@ -20,7 +20,7 @@ from ziggurat_storacha.client.delegation import Delegation
 from ziggurat_storacha.client.did import is_account
 from ziggurat_storacha.client.ucan import Capability, verify_ucan
 
-__all__ = ["ATTEST", "EVERYTHING", "Authority", "Proofs", "ability_covers", "covers", "validate"]
+__all__ = ["ATTEST", "EVERYTHING", "Authority", "Proofs", "ability_covers", "attests", "covers", "validate"]
 
 ATTEST: Final = "ucan/attest"
 EVERYTHING: Final = "ucan:*"
@@ -105,6 +105,20 @@ def validate(
             f"{capability.can} on {capability.resource} is not granted by {delegation.cid}: {why}"
         )
     return tuple(chain)
+
+
+def attests(delegation: Delegation, proof: Cid, service: str = "") -> bool:
+    """Tell whether a delegation says of another that its issuer made it; its signature is not looked at.
+
+    Args:
+        delegation: Perhaps an attestation.
+        proof: What it should attest.
+        service: DID of the service in whose name, "" for any.
+    """
+    return any(
+        one.can == ATTEST and service in ("", one.resource) and (one.nb or {}).get("proof") == proof
+        for one in delegation.ucan.capabilities
+    )
 
 
 class _Walk:
@@ -199,12 +213,7 @@ class _Walk:
         return (
             authority is not None
             and ucan.issuer == authority.did
-            and any(
-                one.can == ATTEST
-                and one.resource == authority.did
-                and (one.nb or {}).get("proof") == held.cid
-                for one in ucan.capabilities
-            )
+            and attests(attestation, held.cid, authority.did)
             and not self._fault(attestation, [], held.ucan.audience)
         )
 

@@ -14,7 +14,7 @@ from ziggurat_storacha.client.keys import Key
 from ziggurat_storacha.client.proofs import validate
 from ziggurat_storacha.client.ucan import Capability
 
-__all__ = ["ABILITIES", "add_proof", "deliver", "granted", "revoke", "share"]
+__all__ = ["ABILITIES", "add_proof", "deliver", "entitling", "granted", "revoke", "share"]
 
 ABILITIES: Final = (
     "assert/*",
@@ -63,6 +63,20 @@ def deliver(agent: Agent, space: str, made: Delegation) -> None:
     agent.service.call(capability.can, space, capability.nb, proofs=[*chosen, made])
 
 
+def entitling(agent: Agent, space: str, abilities: Sequence[str]) -> list[Delegation]:
+    """Give the delegations, each once, that let an agent hand abilities on.
+
+    Raises:
+        TierDenied: The agent has not all of them itself.
+    """
+    proofs: dict[Cid, Delegation] = {}
+    for can in abilities:
+        wanted = Capability(can, space)
+        chosen = agent.service.proofs.choose(wanted, agent.did, agent.service.authority())
+        proofs.update((one.cid, one) for one in chosen)
+    return list(proofs.values())
+
+
 def share(
     agent: Agent,
     audience: str,
@@ -91,16 +105,12 @@ def share(
     did = agent.space(space)
     who = account_of(audience) if "@" in audience else parse_did(audience)
     name = str(agent.state.spaces.get(did, {}).get("name", ""))
-    proofs: dict[Cid, Delegation] = {}
-    for can in abilities:
-        chosen = agent.service.proofs.choose(Capability(can, did), agent.did, agent.service.authority())
-        proofs.update((one.cid, one) for one in chosen)
     made = delegate(
         agent.service.agent,
         who,
         [Capability(can, did) for can in abilities],
         expiration=expiration,
-        proofs=proofs.values(),
+        proofs=entitling(agent, did, abilities),
         facts=[{"space": {"name": name, "access": {"type": "public"}}}],
     )
     # Noted first: what may have been handed out must be revocable.

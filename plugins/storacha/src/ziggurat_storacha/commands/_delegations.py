@@ -8,7 +8,6 @@ import click
 
 from ziggurat.command import Session, command, group, pass_session
 from ziggurat.content import Cid
-from ziggurat.errors import ConfigError
 from ziggurat_storacha.client.bridge import make_token
 from ziggurat_storacha.client.delegation import Delegation, archive, plain_car, read_proof, to_text
 from ziggurat_storacha.client.keys import Key
@@ -19,6 +18,7 @@ from ziggurat_storacha.commands._group import (
     moment_text,
     on_tier,
     storacha,
+    write_file,
     write_secret,
 )
 
@@ -90,10 +90,7 @@ def delegate(
             keep=False,
         )
         if output is not None:
-            try:
-                output.write_bytes(written(made, form or "archive"))
-            except OSError as error:
-                raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+            write_file(output, written(made, form or "archive"))
         session.record(
             str(output) if output else to_text(made),
             cid=str(made.cid),

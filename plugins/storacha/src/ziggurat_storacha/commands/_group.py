@@ -26,6 +26,7 @@ __all__ = [
     "on_tier",
     "options_for",
     "storacha",
+    "write_file",
     "write_secret",
 ]
 
@@ -125,6 +126,18 @@ def moment_text(seconds: int | None) -> str:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
     except (OverflowError, ValueError, OSError):
         return "in a far future"
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that the user named.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 def write_secret(path: Path, data: bytes) -> None:

@@ -15,7 +15,7 @@ from ziggurat_storacha.client.login import claim
 from ziggurat_storacha.client.proofs import ATTEST, validate
 from ziggurat_storacha.client.sharing import add_proof
 from ziggurat_storacha.commands._delegations import FORMS, show_delegation, written
-from ziggurat_storacha.commands._group import agent_of, on_tier, storacha
+from ziggurat_storacha.commands._group import agent_of, on_tier, storacha, write_file
 
 __all__ = ["proof"]
 
@@ -142,8 +142,5 @@ def export(session: Session, cid: str, form: str, output: Path, tier: str) -> No
         found = agent.state.delegations.get(Cid.parse(cid))
         if found is None:
             raise ConfigError(f"no delegation {cid} is noted: see 'proof ls' and 'delegation ls'")
-        try:
-            output.write_bytes(written(found, form))
-        except OSError as error:
-            raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+        write_file(output, written(found, form))
         session.record(str(output), cid=str(found.cid), path=str(output), form=form)
