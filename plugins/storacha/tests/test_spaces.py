@@ -389,3 +389,18 @@ def test_states_of_two_agents_are_not_mixed(agent: Callable[..., Agent], tmp_pat
     with pytest.raises(ConfigError, match="belongs to"):
         create_space(one, "x", provisioned=False)
     assert StateFile(tmp_path / "one.json").load() is not None
+
+
+def test_the_older_official_tool_too(
+    agent: Callable[..., Agent], storacha: StorachaServer, tmp_path: Path
+) -> None:
+    cli, one = OfficialCli(storacha, tmp_path / "w3", "w3"), agent()
+    theirs = cli.create_space("theirs", BOB)
+    assert add_proof(one, from_text(cli.run("delegation", "create", one.did, "--base64").strip())) == [theirs]
+    assert one.service.call("upload/list", theirs)["results"] == []
+    (state,) = (tmp_path / "w3").rglob("ziggurat.json")
+    both = connect(StorachaOptions(service_url=storacha.url, service_did=storacha.did, state=state))
+    assert (both.space(), both.did) == (theirs, cli.run("whoami").strip())
+    ours = create_space(both, "ours")
+    assert ours.did in cli.run("space", "ls")
+    both.close()
