@@ -303,13 +303,13 @@ def test_the_official_state_is_ours(
 ) -> None:
     """Our file is theirs: the official command line works with what we made, and we with what it made."""
     cli = OfficialCli(storacha, tmp_path / "cli")
-    theirs = cli.create_space("theirs", ADA)
+    theirs = cli.create_space("theirs", "official@example.org")
     path = tmp_path / "cli/config/w3access/ziggurat.json"
     options = StorachaOptions(service_url=storacha.url, service_did=storacha.did, state=path)
     one = connect(options)
     assert one.did == cli.run("whoami").strip()
     assert one.space() == theirs
-    assert one.state.accounts() == ("did:mailto:example.org:ada",)
+    assert one.state.accounts() == ("did:mailto:example.org:official",)
     assert one.service.call("upload/list", theirs)["results"] == []
     ours = create_space(one, "ours")
     use_space(one, "ours")
@@ -324,7 +324,7 @@ def test_delegations_work_both_ways(
     agent: Callable[..., Agent], storacha: StorachaServer, tmp_path: Path
 ) -> None:
     cli, one = OfficialCli(storacha, tmp_path / "cli"), agent()
-    theirs = cli.create_space("theirs", BOB)
+    theirs = cli.create_space("theirs", "both@example.org")
     text = cli.run("delegation", "create", one.did, "--can", "upload/list", "--base64").strip()
     assert add_proof(one, from_text(text)) == [theirs]
     assert one.service.call("upload/list", theirs)["results"] == []
@@ -395,7 +395,7 @@ def test_the_older_official_tool_too(
     agent: Callable[..., Agent], storacha: StorachaServer, tmp_path: Path
 ) -> None:
     cli, one = OfficialCli(storacha, tmp_path / "w3", "w3"), agent()
-    theirs = cli.create_space("theirs", BOB)
+    theirs = cli.create_space("theirs", "older@example.org")
     assert add_proof(one, from_text(cli.run("delegation", "create", one.did, "--base64").strip())) == [theirs]
     assert one.service.call("upload/list", theirs)["results"] == []
     (state,) = (tmp_path / "w3").rglob("ziggurat.json")
