@@ -17,6 +17,8 @@ from ziggurat.errors import (
     TierUnavailable,
 )
 
+from .conftest import CID
+
 ANY_TEXT = st.text(st.characters(), max_size=60)  # lone surrogates included
 
 
@@ -85,15 +87,16 @@ KEYS = {"error", "message", "tier", "op", "cid", "retryable"}
 
 
 def test_a_tier_error_as_an_object() -> None:
-    error = TierThrottled("slow down", tier="archive", op="get", key="bafyx.nodes", retryable=True)
+    error = TierThrottled("slow down", tier="archive", op="get", key=f"{CID}.nodes", retryable=True)
     assert _output.describe(error) == {
         "error": "TierThrottled",
         "message": "slow down",
         "tier": "archive",
         "op": "get",
-        "cid": "bafyx",
+        "cid": CID,
         "retryable": True,
     }
+    assert _output.describe(TierUnavailable("gone", key="reports/2026.pdf"))["cid"] is None
 
 
 def test_a_blob_error_as_an_object() -> None:

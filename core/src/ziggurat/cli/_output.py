@@ -100,13 +100,25 @@ def describe(error: BaseException, **more: object) -> dict[str, Any]:
     }
     if isinstance(error, TierError):
         record |= {"tier": error.tier or None, "op": error.op or None, "retryable": error.retryable}
-        record["cid"] = error.key.partition(".")[0] or None
+        record["cid"] = _cid_of(error.key)
     elif isinstance(error, StoreError):
         record["failures"] = [describe(failure) for failure in error.failures]
         record["retryable"] = any(failure["retryable"] for failure in record["failures"])
     elif isinstance(error, ConfigError) and error.problems:
         record["problems"] = [printable(problem) for problem in error.problems]
     return record | {key: value for key, value in more.items() if value not in (None, "")}
+
+
+def _cid_of(key: str) -> str | None:
+    """The CID that a key of ours begins with, None for any other name that a plugin's error is about."""
+    from ziggurat.content import Cid
+
+    text = key.partition(".")[0]
+    try:
+        Cid.parse(text)
+    except ZigguratError:
+        return None
+    return text
 
 
 def _message(error: BaseException) -> str:

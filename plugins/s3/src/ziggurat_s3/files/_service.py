@@ -204,7 +204,7 @@ class Service:
                 raise translated.refusal(Answer(404, "NoSuchBucket")) from error
             if cause is None or cause.status != 403:  # a service says 403 of what is there
                 raise
-        raise ObjectNotFound("there is no such object: see what is there with ls_dir") from error
+        raise ObjectNotFound("there is no such object: list what is there") from error
 
     def head(self, task: Task) -> ObjectInfo | None:
         """What is known of an object, None when there is none.
@@ -242,7 +242,7 @@ class Service:
         info = self.head(task)
         if info is None:
             raise ObjectNotFound(
-                f"{task.address}: there is no such object: see what is there with ls_dir",
+                f"{task.address}: there is no such object: list what is there",
                 op=task.op,
                 key=task.key,
             )

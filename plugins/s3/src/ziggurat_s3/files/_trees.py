@@ -76,7 +76,7 @@ def existing(service: Service, many: Many) -> Iterator[Listed]:
         yield row
     if nothing and many.prefix:
         raise ObjectNotFound(
-            f"{address_of(many.bucket, many.prefix)}: there is no such directory: see what is there",
+            f"{address_of(many.bucket, many.prefix)}: there is no such directory: list what is there",
             op=many.op,
             key=many.prefix,
         )
