@@ -106,23 +106,25 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def served(own_s3: Callable[[str], S3Server], tmp_path: Path) -> Iterator[Callable[[str], Mapping[str, str]]]:
-    """Starts the server that a page asks for; gives the variables that name it."""
+def served(
+    page: Path, own_s3: Callable[[str], S3Server], tmp_path: Path
+) -> Iterator[Mapping[str, str]]:
+    """Starts the servers that a page asks for, before `place` hides the user's cache; variables name them."""
+    found: dict[str, str] = {}
     with ExitStack() as stack:
-
-        def start(name: str) -> Mapping[str, str]:
+        for name in SERVED.findall(page.read_text()):
             if name != "storacha":
-                return own_s3(name).environment
+                found |= own_s3(name).environment
+                continue
             server = StorachaServer(tmp_path / "storacha").start()
             stack.callback(server.stop)
-            return {
+            found |= {
                 "STORACHA_SERVICE_URL": server.url,
                 "STORACHA_SERVICE_DID": server.did,
                 "STORACHA_GATEWAY_URL": server.url,
                 "STORACHA_INDEXER_URL": server.url,
             }
-
-        yield start
+        yield found
 
 
 def shell(script: str, where: str) -> str:
@@ -150,11 +152,10 @@ def run_console(text: str, where: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_blocks_run(
-    page: Path, place: Path, served: Callable[[str], Mapping[str, str]], monkeypatch: pytest.MonkeyPatch
+    page: Path, served: Mapping[str, str], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for server in SERVED.findall(page.read_text()):
-        for name, value in served(server).items():
-            monkeypatch.setenv(name, value)
+    for name, value in served.items():
+        monkeypatch.setenv(name, value)
     namespace: dict[str, object] = {"__name__": "__main__"}
     said = ""
     for block in blocks(page):

@@ -112,10 +112,10 @@ class Place:
                 raise ConfigError(f"{error}") from error
         if self.given:
             raise click.UsageError("--tier says it all: give it alone")
-        tiers = {one.name: one for one in session.tiers("s3")}
+        tiers = dict(session.configured("s3"))
         if self.tier not in tiers:
             raise ConfigError(f"no s3 tier is named {self.tier!r}: see 'ziggurat config show'")
-        return S3Files(tiers[self.tier].options)
+        return S3Files(tiers[self.tier])
 
 
 def asking(function: F) -> F:
