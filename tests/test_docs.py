@@ -106,9 +106,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def served(
-    page: Path, own_s3: Callable[[str], S3Server], tmp_path: Path
-) -> Iterator[Mapping[str, str]]:
+def served(page: Path, own_s3: Callable[[str], S3Server], tmp_path: Path) -> Iterator[Mapping[str, str]]:
     """Starts the servers that a page asks for, before `place` hides the user's cache; variables name them."""
     found: dict[str, str] = {}
     with ExitStack() as stack:
