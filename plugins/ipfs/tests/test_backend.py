@@ -17,6 +17,7 @@ from ziggurat.content import DAG_PB, Cid, car_header, car_section_size, write_ca
 from ziggurat.errors import ContentMismatch, TierDenied, TierError, TierTimeout, TierUnavailable
 from ziggurat.testing._content import DagSample, directory, file, raw
 from ziggurat_ipfs import Ipfs, IpfsOptions
+from ziggurat_ipfs._errors import NOT_HELD
 from ziggurat_ipfs._import import holds_block
 from ziggurat_ipfs._pins import MAX_NAME, holders, name_of
 
@@ -271,6 +272,17 @@ def test_what_the_node_lacks_of_a_dag_ends_the_stream_and_is_none_alone(kubo: Ku
     assert list(got) == list(sample.blocks)[:5]
     assert ipfs.get(lost.block_key) is None
     assert ipfs.get(list(sample.blocks)[6].block_key) is not None
+
+
+def test_what_a_node_says_in_a_trailer_is_heard(kubo: KuboNode, ipfs: Ipfs) -> None:
+    sample = file(noise(5000))
+    ipfs.put(sample.root.key, sample.dag())
+    kubo.rpc("pin/rm", arg=str(sample.root))
+    kubo.rpc("block/rm", arg=str(list(sample.blocks)[-1]))
+    rpc = ipfs._nodes.claiming(lambda rpc: rpc)
+    body = rpc.open("dag/export", [str(sample.root)], {"offline": "true"})
+    assert b"".join(body.pieces())
+    assert NOT_HELD.search(body.failure), "http.client keeps its trailers elsewhere now"
 
 
 def test_an_absent_block_is_searched_for_only_when_the_tier_says_so(

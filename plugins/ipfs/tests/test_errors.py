@@ -13,8 +13,17 @@ from tests.support.servers.kubo import KuboNode
 
 from ziggurat.backend import Context, Dag, Timeouts
 from ziggurat.content import RAW, Cid, write_car
-from ziggurat.errors import TierDenied, TierError, TierFull, TierThrottled, TierTimeout, TierUnavailable
-from ziggurat.testing._content import file, noise, raw
+from ziggurat.errors import (
+    CorruptBlob,
+    TierDenied,
+    TierError,
+    TierFull,
+    TierThrottled,
+    TierTimeout,
+    TierUnavailable,
+    UnsupportedContent,
+)
+from ziggurat.testing._content import directory, file, noise, raw, values
 from ziggurat_ipfs import Ipfs, IpfsOptions
 
 SAMPLE = file(noise(3000, 7))
@@ -169,7 +178,7 @@ def test_a_refused_import_pins_and_names_nothing(script: Script, ipfs: Ipfs, cas
 
 
 ROOT_ROW = b'{"Root":{"Cid":{"/":"%s"},"PinErrorMsg":"%s"}}\n'
-STATS = b'{"Stats":{"BlockCount":%d,"BlockBytesCount":1}}\n'
+STATS = b'{"Stats":{"BlockCount":%%d,"BlockBytesCount":%d}}\n' % sum(map(len, SAMPLE.blocks.values()))
 NAME = str(SAMPLE.root).encode()
 COUNT = len(SAMPLE.blocks)
 
@@ -182,6 +191,7 @@ COUNT = len(SAMPLE.blocks)
         (ok(STATS % COUNT), TierUnavailable),
         (ok(b""), TierUnavailable),
         (ok(ROOT_ROW % (NAME, b"") + STATS % (COUNT - 1)), TierUnavailable),
+        (ok(ROOT_ROW % (NAME, b"") + b'{"Stats":{"BlockBytesCount":1}}\n'), TierUnavailable),
         (ok(ROOT_ROW % (str(LEAF.root).encode(), b"") + STATS % COUNT), TierUnavailable),
         (ok(ROOT_ROW % (b"nonsense", b"") + STATS % COUNT), TierUnavailable),
         (ok(ROOT_ROW % (NAME, b"") + STATS % COUNT, "no space left on device"), TierFull),
@@ -293,4 +303,27 @@ def test_a_gateway_is_told_from_an_rpc(kubo: KuboNode) -> None:
     with pytest.raises(TierUnavailable, match="not of the gateway") as caught:
         ipfs.has(SAMPLE.root.key)
     assert not caught.value.retryable
+    ipfs.close()
+
+
+def test_a_pin_of_which_a_node_leaves_out_a_block_is_not_whole(script: Script, ipfs: Ipfs) -> None:
+    shared = file(noise(2000, 11))
+    sample = values(shared, directory(a=raw(noise(300, 12)), b=shared))
+    pairs = list(sample.blocks.items())
+    script.answers["dag/export"] = ok(b"".join(write_car((sample.root,), [*pairs, pairs[2]])))
+    assert ipfs.prove(str(sample.root)) == (len(pairs), sum(len(block) for _, block in pairs))
+    for lost in range(1, len(pairs)):
+        script.answers["dag/export"] = ok(
+            b"".join(write_car((sample.root,), pairs[:lost] + pairs[lost + 1 :]))
+        )
+        with pytest.raises(CorruptBlob, match="not whole"):
+            ipfs.prove(str(sample.root))
+
+
+def test_a_pin_under_another_hash_cannot_be_proved_and_is_not_called_wrong(kubo: KuboNode) -> None:
+    ipfs = Ipfs(IpfsOptions(api=kubo.api), Context("t", "store", "cat"))
+    cid = kubo.rpc("block/put", b"x" * 300, cid_codec="raw", mhtype="sha3-256", pin="true")["Key"]
+    with pytest.raises(UnsupportedContent, match="sha3-256"):
+        ipfs.prove(cid)
+    assert list(ipfs.scan()) == []
     ipfs.close()

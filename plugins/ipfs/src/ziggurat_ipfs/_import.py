@@ -192,11 +192,14 @@ def _check(rpc: Rpc, roots: Sequence[Cid], rows: Iterable[object], count: _Count
         if isinstance(root, dict):
             told[_cid_in(root, rpc)] = str(root.get("PinErrorMsg") or "")
         stats = row.get("Stats") or stats
-    arrived = stats.get("BlockCount") if isinstance(stats, dict) else None
-    if arrived is not None and arrived != count.blocks:
-        raise TierUnavailable(
-            f"dag/import at {rpc} took {arrived} of {count.blocks} blocks: try again", retryable=True
-        )
+    totals = stats if isinstance(stats, dict) else {}
+    for unit, sent in (("BlockCount", count.blocks), ("BlockBytesCount", count.bytes)):
+        arrived = totals.get(unit)
+        if arrived is not None and arrived != sent:
+            what = "blocks" if unit == "BlockCount" else "bytes"
+            raise TierUnavailable(
+                f"dag/import at {rpc} took {arrived} of {sent} {what}: try again", retryable=True
+            )
     for root in roots:
         if said := told.get(root, "the root was not pinned"):
             raise refusal(Refused(200, one_line(said), "dag/import", str(rpc)))

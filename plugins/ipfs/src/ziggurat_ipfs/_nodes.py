@@ -108,7 +108,8 @@ class Nodes:
         """Whether what answers at an address is the node of this tier."""
         if rpc.peer and rpc.peer == self._peer:
             return True
-        first = rpc is self._rpcs[0]
+        rpcs = self._rpcs  # another thread may close them all meanwhile
+        first = rpcs[:1] == [rpc]
         if not self._peer and not first:
             return False  # without the first address nobody knows who the tier is
         peer = self._asked(rpc, lambda one: one.ask_peer(), passing=True)
@@ -116,7 +117,7 @@ class Nodes:
             self._peer = peer
         if peer == self._peer:
             return True
-        if len(self._rpcs) > 1 and not first:
+        if len(rpcs) > 1 and not first:
             return False
         raise TierUnavailable(
             f"the node at {rpc} is {peer}, not {self._peer}: start the right one, or correct api or peer"
