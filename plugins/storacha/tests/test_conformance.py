@@ -25,4 +25,4 @@ class TestStoracha(BackendConformance):
         def break_medium(_: Path) -> None:
             storacha.fault(times=None)
 
-        return Subject(backend, options, break_medium=break_medium, examples=5)
+        return Subject(backend, options, break_medium=break_medium, examples=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from tests.support.servers.storacha import OfficialCli, StorachaServer
 
 from ziggurat import open_store
 from ziggurat.content import Cid
-from ziggurat.errors import LastCopy
+from ziggurat.errors import LastCopy, MalformedContent
 from ziggurat.testing._content import car_bytes, file, noise
-from ziggurat_storacha.client import Capability, Key, delegate
+from ziggurat_storacha.client import Capability, Key, Service, delegate
+from ziggurat_storacha.client.bridge import Bridge, make_token
 from ziggurat_storacha.client.delegation import archive
 from ziggurat_storacha.uploads.batch import Sent, upload_many
+from ziggurat_storacha.uploads.carstore import CarStore
 
 
 @pytest.fixture
@@ -139,6 +142,40 @@ def test_a_batch_answers_for_each(space: Space, tmp_path: Path) -> None:
     sizes = [one.size for one in answers if isinstance(one, Sent)]
     assert sizes == [100, 9, 0, 3_000_000]
     assert sum(told) > 3_000_000
+    tier.close()
+
+
+def test_a_car_is_stored_over_the_bridge_with_a_token_alone(space: Space, tmp_path: Path) -> None:
+    tier = space.open(tmp_path)
+    here = tier.connection
+    allowed = ["store/add", "store/list", "store/remove", "upload/add"]
+    token, _ = make_token(here.agent, allowed, space=space.did, expiration=None)
+    nobody = Service(here.agent.service.endpoints, Key.generate())
+    sample = file(noise(3000, 71))
+    car = car_bytes(sample.root, sample.blocks.items())
+    store = CarStore(Bridge(nobody, token).call, nobody.transport, space.did)
+    done = store.add(car)
+    assert (done.root, done.size, done.sent) == (sample.root, len(car), True)
+    # The bridge gives no nonce: asked again within a second, the service repeats its answer.
+    assert store.add(car).root == sample.root
+    assert [(one.shard, one.size) for one in store.list()] == [(done.shard, len(car))]
+    row = here.uploads.get(sample.root)
+    assert row is not None
+    assert row.shards == (done.shard,)
+    other = file(noise(2000, 72))
+    assert store.add(car_bytes(other.root, other.blocks.items())).sent
+    assert tier.evict(other.root.key, None).had
+    row = here.uploads.get(other.root)
+    assert row is None
+    end = time.monotonic() + 10
+    while len(found := list(store.list())) != 1:
+        assert time.monotonic() < end
+        time.sleep(0.3)
+    assert found[0].shard == done.shard
+    assert store.remove(done.shard) == len(car)
+    with pytest.raises(MalformedContent):
+        store.add(car[:-1])
+    nobody.close()
     tier.close()
 
 

@@ -23,12 +23,13 @@ from ziggurat_storacha.client.errors import of_failure
 from ziggurat_storacha.client.keys import Key
 from ziggurat_storacha.client.receipts import Receipt, issue_receipt
 from ziggurat_storacha.client.service import Service
-from ziggurat_storacha.uploads.shards import digest_of
+from ziggurat_storacha.uploads.shards import digest_of, shard_cid
 
 __all__ = ["BlobRow", "Blobs", "Stored"]
 
 _PATIENCE = 60.0  # seconds to wait until a node has accepted what it was sent
 _AT_ONCE = 50  # invocations in one request
+_NOT_STORED = ("StoreItemNotFound", "HandlerNotFound")
 
 
 @frozen
@@ -121,23 +122,39 @@ class Blobs:
             found.append(int(self._field(answer, "blob")["size"]))
         return found
 
-    def remove(self, digests: Sequence[bytes]) -> int:
+    def remove(self, digests: Sequence[bytes]) -> list[int]:
         """Take blobs out of the space; one that it does not have is no error.
 
         The nodes may keep the bytes; the space no longer pays for them.
 
         Returns:
-            Bytes that the space has fewer.
+            For each the bytes that the space has fewer, 0 for one that it did not have.
 
         Raises:
             TierError: Some may still be there.
         """
-        freed = 0
+        freed: list[int] = []
         for receipt in self._each("space/blob/remove", [{"digest": digest} for digest in digests]):
             if receipt.failure is not None and receipt.failure.name == "BlobNotFound":
+                freed.append(0)
                 continue
             answer = self.service.ok(receipt, "space/blob/remove")
-            freed += int(answer.get("size", 0)) if isinstance(answer, Mapping) else 0
+            freed.append(int(answer.get("size") or 0) if isinstance(answer, Mapping) else 0)
+        return freed
+
+    def remove_stored(self, shards: Sequence[bytes]) -> list[int]:
+        """Take CARs out of the older store of the space, where the service has one; see `remove`.
+
+        Raises:
+            TierError: Some may still be there.
+        """
+        freed: list[int] = []
+        for receipt in self._each("store/remove", [{"link": shard_cid(digest)} for digest in shards]):
+            if receipt.failure is not None and receipt.failure.name in _NOT_STORED:
+                freed.append(0)
+                continue
+            answer = self.service.ok(receipt, "store/remove")
+            freed.append(int(answer.get("size") or 0) if isinstance(answer, Mapping) else 0)
         return freed
 
     def list(self, page: int = 1000) -> Iterator[BlobRow]:

@@ -10,12 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from attrs import field, frozen
 
 from ziggurat.content import DAG_PB, Cid
-from ziggurat.errors import MalformedContent, TierUnavailable
+from ziggurat.errors import MalformedContent, TierDenied, TierUnavailable
 from ziggurat_storacha.client.service import Service
 from ziggurat_storacha.uploads.blobs import Blobs, Stored, listed
 from ziggurat_storacha.uploads.index import encode_index
@@ -260,8 +261,13 @@ class Uploads:
         shared = self.used_elsewhere(root, shards)
         gone = [shard for shard in shards if shard not in shared]
         freed = self.blobs.remove(gone)
+        absent = [shard for shard, size in zip(gone, freed, strict=True) if not size]
+        if absent:
+            # An agent that may not use the older store has put nothing there.
+            with suppress(TierDenied):
+                freed += self.blobs.remove_stored(absent)
         freed += self.blobs.remove(indexes)
-        return Removed(root, len(gone), len(shared), freed)
+        return Removed(root, len(gone), len(shared), sum(freed))
 
 
 @frozen
