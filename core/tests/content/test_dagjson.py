@@ -182,3 +182,12 @@ def test_nesting_and_size_are_limited_both_ways() -> None:
             read(deep)
         with pytest.raises(MalformedContent, match="limit"):
             read(b'"' + b"x" * MAX_BLOCK + b'"')
+
+
+@pytest.mark.parametrize(
+    "block", [b'"' + b'\\"' * 500_000, b'["' * 500_000, b'{"a":' * 200_000, b" " * 1_000_000]
+)
+def test_long_nonsense_is_refused_at_once(block: bytes) -> None:
+    for read in (decode, lambda block: links(block, DAG_JSON)):
+        with pytest.raises(MalformedContent):
+            read(block)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.servers.kubo import KuboNode
+
+from ziggurat.backend import Context, Timeouts
+from ziggurat_ipfs import Ipfs, IpfsOptions
+
+Make = Callable[..., Ipfs]
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +42,22 @@ def own_kubo(tmp_path: Path) -> Iterator[Callable[..., KuboNode]]:
     yield make
     for node in made:
         node.remove()
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made: list[Ipfs] = []
+
+    def one(api: str | list[str] = "", *, catalog: str = "cat-1", idle: float = 20, **options: Any) -> Ipfs:
+        context = Context("tier", "store", catalog=catalog, timeouts=Timeouts(connect=2, idle=idle))
+        made.append(Ipfs(IpfsOptions(api=api or (), **options), context))
+        return made[-1]
+
+    yield one
+    for ipfs in made:
+        ipfs.close()
+
+
+@pytest.fixture
+def ipfs(kubo: KuboNode, make: Make) -> Ipfs:
+    return make(kubo.api)

@@ -6,20 +6,18 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.servers.kubo import KuboNode
 
-from ziggurat.backend import Context, Dag, Evicted, Stat, Timeouts
-from ziggurat.content import DAG_PB, Cid, car_header, car_section_size, write_car
-from ziggurat.errors import ContentMismatch, TierDenied, TierError, TierTimeout, TierUnavailable
+from ziggurat.backend import Dag, Stat
+from ziggurat.content import Cid, car_header, car_section_size, write_car
+from ziggurat.errors import ContentMismatch, TierError, TierTimeout, TierUnavailable
 from ziggurat.testing._content import DagSample, directory, file, raw
-from ziggurat_ipfs import Ipfs, IpfsOptions
+from ziggurat_ipfs import Ipfs
 from ziggurat_ipfs._errors import NOT_HELD
 from ziggurat_ipfs._import import holds_block
-from ziggurat_ipfs._pins import MAX_NAME, holders, name_of
 
 Make = Callable[..., Ipfs]
 
@@ -28,130 +26,10 @@ def noise(size: int) -> bytes:
     return os.urandom(size)
 
 
-@pytest.fixture
-def make() -> Iterator[Make]:
-    made: list[Ipfs] = []
-
-    def one(api: str | list[str] = "", *, catalog: str = "cat-1", idle: float = 20, **options: Any) -> Ipfs:
-        context = Context("tier", "store", catalog=catalog, timeouts=Timeouts(connect=2, idle=idle))
-        made.append(Ipfs(IpfsOptions(api=api or (), **options), context))
-        return made[-1]
-
-    yield one
-    for ipfs in made:
-        ipfs.close()
-
-
-@pytest.fixture
-def ipfs(kubo: KuboNode, make: Make) -> Ipfs:
-    return make(kubo.api)
-
-
 def blocks(answer: bytes | Dag | None) -> dict[Cid, bytes]:
     assert isinstance(answer, Dag)
     with answer:
         return dict(answer.pairs())
-
-
-# -- pins -------------------------------------------------------------------------------------------
-
-
-def test_a_pin_of_ours_is_named_after_the_catalog(kubo: KuboNode, ipfs: Ipfs, make: Make) -> None:
-    sample, other = file(noise(900)), raw(noise(90))
-    ipfs.put(sample.root.key, sample.dag())
-    assert kubo.pins() == {str(sample.root): "ziggurat:cat-1"}
-    assert list(ipfs.scan()) == [str(sample.root.key)]
-    make(kubo.api, pin_id="mine").put(other.root.key, other.dag())
-    assert kubo.pins()[str(other.root)] == "ziggurat:mine"
-    assert list(ipfs.scan()) == [str(sample.root.key)]
-    assert ipfs.evict(sample.root.key) == Evicted(True)
-    assert str(sample.root) not in kubo.pins()
-
-
-@pytest.mark.parametrize("name", ["", "holiday", "ziggurat", "ziggurat:"])
-def test_a_pin_of_somebody_else_is_left_as_it_is(kubo: KuboNode, ipfs: Ipfs, name: str) -> None:
-    cid = kubo.run("add", "-Q", f"--pin-name={name}" if name else "--pin", stdin=noise(500)).strip()
-    root = Cid.parse(cid)
-    before = kubo.pins()
-    assert ipfs.has(root.key)
-    assert list(ipfs.scan()) == []
-    untouchable = Dag(lambda: pytest.fail("it was read"), size=1)
-    ipfs.put(root.key, untouchable)
-    assert all(isinstance(one, Stat) for one in ipfs.put_many([(root.key, untouchable, None)]))
-    assert kubo.pins() == before
-    gone = ipfs.evict(root.key)
-    assert gone.had
-    assert "not ours" in gone.kept
-    assert kubo.pins() == before
-    assert ipfs.has(root.key)
-
-
-def test_two_catalogs_share_a_pin_until_the_last_lets_go(kubo: KuboNode, make: Make) -> None:
-    one, two = make(kubo.api), make(kubo.api, catalog="cat-2")
-    sample = file(noise(900))
-    for ipfs in (one, two, one):
-        ipfs.put(sample.root.key, sample.dag())
-    assert kubo.pins() == {str(sample.root): "ziggurat:cat-1 cat-2"}
-    assert list(one.scan()) == list(two.scan()) == [str(sample.root.key)]
-    gone = one.evict(sample.root.key)
-    assert gone.had
-    assert "cat-2" in gone.kept
-    assert kubo.pins() == {str(sample.root): "ziggurat:cat-2"}
-    assert two.evict(sample.root.key) == Evicted(True)
-    assert kubo.pins() == {}
-
-
-def test_a_name_has_room_for_some_and_is_never_cut() -> None:
-    assert holders(name_of(["a", "b"])) == ("a", "b")
-    for text in ("", "ziggurat", "ziggurat:", "ziggurat: a", "ziggurat:a ", "Ziggurat:a", "x ziggurat:a"):
-        assert holders(text) == ()
-    assert MAX_NAME == 255
-
-
-def test_both_versions_of_a_root_are_one_copy(kubo: KuboNode, ipfs: Ipfs) -> None:
-    old = Cid.parse(kubo.run("add", "-Q", "--cid-version=0", "--raw-leaves=false", stdin=noise(300)).strip())
-    assert old.version == 0
-    new = Cid.parse(str(old.key))
-    assert ipfs.has(new.key)
-    assert ipfs.has(old.key)
-    assert (stat := ipfs.stat(new.key)) is not None
-    assert stat.size == 300
-    kubo.rpc("pin/add", arg=str(old), name="ziggurat:cat-1")
-    kubo.rpc("pin/add", arg=str(new), name="ziggurat:cat-1")
-    assert list(ipfs.scan()) == [str(new.key)]
-    assert ipfs.evict(old.key) == Evicted(True)
-    assert kubo.pins() == {}
-
-
-def test_a_cidv0_dag_is_pinned_and_named_as_it_is(kubo: KuboNode, ipfs: Ipfs) -> None:
-    sample = file(noise(100), wrapped=True)
-    block = sample.blocks[sample.root]
-    old = Cid.of(block, DAG_PB, version=0)
-    size = len(car_header([old])) + car_section_size(old, len(block))
-    ipfs.put(old.key, Dag(lambda: iter([(old, block)]), size=size))
-    assert kubo.pins() == {str(old): "ziggurat:cat-1"}
-
-
-def test_a_direct_pin_is_no_copy(kubo: KuboNode, ipfs: Ipfs) -> None:
-    sample = file(noise(900))
-    ipfs.put(sample.root.key, sample.dag())
-    ipfs.evict(sample.root.key)
-    kubo.rpc("pin/add", arg=str(sample.root), recursive="false")
-    assert not ipfs.has(sample.root.key)
-    assert ipfs.stat(sample.root.key) is None
-
-
-def test_shared_blocks_outlive_an_evict_that_collects(kubo: KuboNode, make: Make) -> None:
-    ipfs = make(kubo.api, collect=True)
-    shared = file(noise(3000))
-    tree = directory(a=shared, b=raw(noise(200)))
-    for sample in (shared, tree):
-        ipfs.put(sample.root.key, sample.dag())
-    ipfs.evict(tree.root.key)
-    assert ipfs.get(tree.root.block_key) is None
-    assert blocks(ipfs.get(shared.root.key)) == shared.blocks
-    ipfs.evict(shared.root.key)
-    assert ipfs.get(shared.root.key) is None
 
 
 # -- puts -------------------------------------------------------------------------------------------
@@ -326,126 +204,6 @@ def test_every_way_to_announce_is_understood(kubo: KuboNode, make: Make, provide
     ipfs.put(sample.root.key, sample.dag())
     assert isinstance(ipfs.put_many([(other.root.key, other.dag(), None)])[0], Stat)
     assert set(kubo.pins().values()) == {"ziggurat:cat-1"}
-
-
-# -- addresses --------------------------------------------------------------------------------------
-
-
-def test_the_api_file_is_read_again_when_the_daemon_comes_back(
-    own_kubo: Callable[..., KuboNode], make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node = own_kubo()
-    monkeypatch.setenv("IPFS_PATH", str(node.folder))
-    ipfs = make()
-    with pytest.raises(TierUnavailable, match="no daemon runs there") as caught:
-        ipfs.identify()
-    assert caught.value.retryable
-    node.start()
-    first = ipfs.identify()
-    node.stop()
-    with pytest.raises(TierUnavailable):
-        ipfs.has(raw(b"x").root.key)
-    node.start()  # on another port
-    assert ipfs.identify() == first
-
-
-def test_a_unix_socket(own_kubo: Callable[..., KuboNode], make: Make, tmp_path: Path) -> None:
-    place = Path(os.path.relpath(tmp_path / "s", "/"))
-    node = own_kubo(config={"Addresses.API": f"/unix/{place}"})
-    node.start()
-    sample = file(noise(3000))
-    for ipfs in (make(node.api), make(repo=node.folder)):
-        ipfs.put(sample.root.key, sample.dag())
-        assert blocks(ipfs.get(sample.root.key)) == sample.blocks
-    with pytest.raises(TierUnavailable) as caught:
-        make(f"/unix{tmp_path}/nothing").has(sample.root.key)
-    assert caught.value.retryable
-
-
-def test_tokens_and_passwords(own_kubo: Callable[..., KuboNode], make: Make) -> None:
-    rules = {
-        "bearer": {"AuthSecret": "bearer:s3cr3t-token", "AllowedPaths": ["/api/v0"]},
-        "basic": {"AuthSecret": "basic:joe:s3cr3t-word", "AllowedPaths": ["/api/v0"]},
-    }
-    node = own_kubo(config={"API.Authorizations": rules})
-    node.start(ready=False)
-    for options in ({"token": "s3cr3t-token"}, {"user": "joe", "password": "s3cr3t-word"}):
-        ipfs = make(repo=node.folder, **options)
-        assert ipfs.identify().id
-        assert "s3cr3t" not in repr(ipfs._options)
-    for options in ({}, {"token": "s3cr3t-wrong"}, {"user": "joe", "password": "s3cr3t-wrong"}):
-        with pytest.raises(TierDenied, match=r"API\.Authorizations") as caught:
-            make(repo=node.folder, **options).identify()
-        assert "s3cr3t" not in str(caught.value)
-
-
-def test_another_address_of_the_same_node_takes_over(kubo: KuboNode, make: Make) -> None:
-    sample = file(noise(900))
-    ipfs = make(["http://127.0.0.1:9", kubo.api], peer=kubo.rpc("id")["ID"])
-    ipfs.put(sample.root.key, sample.dag())
-    assert ipfs.has(sample.root.key)
-    assert ipfs.identify().id == kubo.rpc("id")["ID"]
-
-
-def test_another_node_gives_blocks_and_never_speaks_for_the_tier(
-    kubo: KuboNode, own_kubo: Callable[..., KuboNode], make: Make
-) -> None:
-    node = own_kubo().start()
-    sample, only_there = file(noise(900)), file(noise(901))
-    both = make([node.api, kubo.api])
-    both.put(sample.root.key, sample.dag())
-    make(kubo.api).put(only_there.root.key, only_there.dag())
-    assert not both.has(only_there.root.key)
-    assert blocks(both.get(only_there.root.key)) == only_there.blocks
-    make(kubo.api).put(sample.root.key, sample.dag())
-    node.stop()
-    assert blocks(both.get(sample.root.key)) == sample.blocks
-    for ask in (both.has, both.stat, both.evict):
-        with pytest.raises(TierUnavailable):
-            ask(sample.root.key)
-    with pytest.raises(TierUnavailable):
-        both.get(raw(b"nowhere").root.key)
-    with pytest.raises(TierUnavailable, match="correct api or peer"):
-        make(kubo.api, peer="12D3KooWother").has(sample.root.key)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("http://127.0.0.1:5001", "http://127.0.0.1:5001"),
-        ("http://127.0.0.1:5001/", "http://127.0.0.1:5001"),
-        ("http://[::1]:5001/api/v0", "http://[::1]:5001"),
-        ("https://node.example/kubo", "https://node.example:443/kubo"),
-        ("/ip4/127.0.0.1/tcp/5001", "http://127.0.0.1:5001"),
-        ("/ip6/::1/tcp/5001/http", "http://[::1]:5001"),
-        ("/dns4/node.example/tcp/443/https", "https://node.example:443"),
-        ("/dns/node.example/tcp/443/tls/http", "https://node.example:443"),
-        ("/unix/run/ipfs.sock", "/unix/run/ipfs.sock"),
-    ],
-)
-def test_addresses(text: str, shown: str) -> None:
-    from ziggurat_ipfs._address import parse_address
-
-    assert str(parse_address(text)) == shown
-    assert IpfsOptions(api=text).api == (text,)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "127.0.0.1:5001",
-        "ftp://x",
-        "/ip4/1.2.3.4/udp/5001",
-        "/ip4/1.2.3.4/tcp/x",
-        "http://joe:pw@x:1",
-        "http://x?q",
-    ],
-)
-def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(ValueError, match=r"address|multiaddr") as caught:
-        IpfsOptions(api=[text])
-    assert "pw" not in str(caught.value)
 
 
 # -- many at once -----------------------------------------------------------------------------------

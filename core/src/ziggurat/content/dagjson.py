@@ -23,7 +23,7 @@ _SLASH = "/"
 _BYTES = "bytes"
 _ESCAPES = {"\\b": "\\u0008", "\\f": "\\u000c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _ESCAPED = re.compile("\\\\.|[\u2028\u2029]")
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[ \t\r\n]+')
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[ \t\r\n]+')
 
 
 def _base64(data: bytes) -> str:
@@ -92,9 +92,10 @@ def decode(block: bytes | bytearray | memoryview) -> Value:
             something behind the value, nested too deep, above `ziggurat.content.MAX_BLOCK`.
     """
     text = _text(block)
+    value = _loads(text, _strict_map)
+    # Only now: in what is no JSON, a text without an end would be searched for from each of its quotes.
     if any(match[0][0] != '"' for match in _TOKENS.finditer(text)):
         raise MalformedContent("not canonical DAG-JSON: there is space between its tokens")
-    value = _loads(text, _strict_map)
     try:
         # The values are proved one by one; what is left are nesting, half surrogates and large integers.
         shaped(value, _READ)
