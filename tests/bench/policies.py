@@ -9,24 +9,29 @@ miss ratios relative to `arc`, less is better: the mean, and the worst point.
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
+import importlib.metadata
+import json
 import lzma
 import random
+import re
 import sys
 import time
 from array import array
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from attrs import define, frozen
 
-from ziggurat.policy import Index, Observer, PolicyType, Ranker, arc, heat, lru, s3fifo, score
+from ziggurat.policy import PolicyType, arc, heat, lru, rounds, s3fifo, score
+from ziggurat.policy.simulation import IndexCache, RankedCache, SimulatedCache, replay
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/policies.md"
+POINTS = Path(__file__).resolve().parents[2] / ".benchmarks/policies.jsonl"
 SHARES = (0.01, 0.03, 0.10, 0.30)
 FIRST = "arc"
 PEERS = ("LRU", "ARC", "S3FIFO", "LHD", "ThreeLCache")
-SAMPLE, TAKE, HISTORY = 32, 4, 4
 
 
 @frozen
@@ -45,7 +50,7 @@ class Trace:
 
 @frozen
 class Point:
-    """What one policy missed of one trace in one cache, in bytes, and how many requests it took a second."""
+    """What one policy missed of one trace in one cache, in bytes, and its requests a second of one core."""
 
     missed: int
     speed: float
@@ -67,108 +72,30 @@ def load(path: Path, requests: int | None = None) -> Trace:
 
 
 def by_index(policy: PolicyType) -> Callable[[Trace, int], Point]:
-    """Replay against a policy's index."""
+    """Replay against a policy's index, as `ziggurat simulate` does."""
 
     def run(trace: Trace, capacity: int) -> Point:
-        index: Index = policy.index(capacity, policy.parameters(), random.Random(1), None)  # type: ignore[misc]  # the caller knows
-        hit, admit, missed = index.hit, index.admit, 0
-        start = time.perf_counter()
-        for key, size in zip(trace.keys, trace.sizes, strict=True):
-            if key in index:
-                hit(key)
-            else:
-                missed += size
-                admit(key, size)
-        return Point(missed, len(trace.keys) / (time.perf_counter() - start))
+        index = policy.index(capacity, policy.parameters(), random.Random(1), None)  # type: ignore[misc]  # the caller knows
+        return _replayed(trace, IndexCache(index))
 
     return run
-
-
-@define(eq=False)
-class CacheRow:
-    """A row as the catalog keeps it."""
-
-    key: str
-    size: int
-    last: float
-    count: int
-    first: float
-    gap: float
-
-
-class Ranked:
-    """A cache as the catalog runs it: rows sampled at random, the ranker's first ones go; history stays."""
-
-    def __init__(self, ranker: Ranker, capacity: int) -> None:
-        self.ranker, self.room, self.random = ranker, capacity, random.Random(1)
-        self.capacity = capacity
-        self.observer = ranker if isinstance(ranker, Observer) else None
-        self.slots: dict[str, int] = {}
-        self.rows: list[CacheRow] = []
-        self.history: OrderedDict[str, CacheRow] = OrderedDict()
-        self.old: list[str] = []
-
-    def access(self, key: str, size: int, now: float) -> bool:
-        slot = self.slots.get(key)
-        row = self.rows[slot] if slot is not None else self.history.pop(key, None)
-        if row is None:
-            row = CacheRow(key, size, now, 0, now, 0.0)
-        if self.observer:
-            row.gap = self.observer.seen(row, now)
-        row.count, row.last = row.count + 1, now
-        if slot is not None:
-            return True
-        row.size = size
-        if size <= self.capacity:
-            self.evict(size, now)
-            self.slots[key] = len(self.rows)
-            self.rows.append(row)
-            self.room -= size
-        return False
-
-    def evict(self, size: int, now: float) -> None:
-        while self.room < size:
-            rows = self.rows if len(self.rows) <= 2 * SAMPLE else self.random.sample(self.rows, SAMPLE)
-            if self.observer:
-                ghosts = [self.history[key] for key in self.remembered(2)]
-                self.observer.watch(rows, len(self.rows), ghosts, len(self.history), now)
-            for row in list(self.ranker.rank(list(rows), now))[:TAKE]:
-                if self.room >= size:
-                    break
-                self.leave(row)
-
-    def leave(self, row: CacheRow) -> None:
-        slot, mover = self.slots.pop(row.key), self.rows.pop()
-        if mover is not row:
-            self.rows[slot] = mover
-            self.slots[mover.key] = slot
-        self.room += row.size
-        self.history[row.key] = row
-        self.old.append(row.key)
-        while len(self.history) > max(64, HISTORY * len(self.rows)):
-            self.history.popitem(last=False)
-        if len(self.old) > 2 * len(self.history) + 64:
-            self.old = list(self.history)
-
-    def remembered(self, number: int) -> list[str]:
-        """Some keys of the history at random, fewer if they are hard to find."""
-        tries = (self.random.choice(self.old) for _ in range(4 * number)) if self.old else iter(())
-        return [key for key in tries if key in self.history][:number]
 
 
 def by_ranker(policy: PolicyType) -> Callable[[Trace, int], Point]:
-    """Replay against a policy's ranker, one second a request."""
+    """Replay against a policy's ranker, one second a request, as `ziggurat simulate` does."""
 
     def run(trace: Trace, capacity: int) -> Point:
-        ranker: Ranker = policy.ranker(policy.parameters(), random.Random(1), None)  # type: ignore[misc]  # the caller knows
-        cache, missed = Ranked(ranker, capacity), 0
-        start = time.perf_counter()
-        for now, (key, size) in enumerate(zip(trace.keys, trace.sizes, strict=True)):
-            if not cache.access(key, size, float(now)):
-                missed += size
-        return Point(missed, len(trace.keys) / (time.perf_counter() - start))
+        ranker = policy.ranker(policy.parameters(), random.Random(1), None)  # type: ignore[misc]  # the caller knows
+        return _replayed(trace, RankedCache(ranker, capacity, random.Random(1)))
 
     return run
+
+
+def _replayed(trace: Trace, cache: SimulatedCache) -> Point:
+    requests = list(zip(map(float, range(len(trace.keys))), trace.keys, trace.sizes, strict=True))
+    start = time.process_time()
+    (tally,) = replay(requests, [cache])
+    return Point(tally.bytes_fetched, len(requests) / (time.process_time() - start))
 
 
 def by_peer(name: str) -> Callable[[Trace, int], Point]:
@@ -179,16 +106,17 @@ def by_peer(name: str) -> Callable[[Trace, int], Point]:
 
         cache, request, missed = getattr(libcachesim, name)(capacity), libcachesim.Request(), 0
         get = cache.get
-        start = time.perf_counter()
+        start = time.process_time()
         for now, (key, size) in enumerate(zip(trace.keys, trace.sizes, strict=True)):
             request.obj_id, request.obj_size, request.clock_time = int(key), size, now
             if not get(request):
                 missed += size
-        return Point(missed, len(trace.keys) / (time.perf_counter() - start))
+        return Point(missed, len(trace.keys) / (time.process_time() - start))
 
     return run
 
 
+MODULES = {"arc": "arc", "heat": "heat", "lru": "lru", "s3fifo": "s3fifo", "heat-score": "score"}
 CONTENDERS: dict[str, Callable[[Trace, int], Point]] = {
     FIRST: by_index(arc.policy),
     "heat": by_index(heat.policy),
@@ -200,6 +128,50 @@ CONTENDERS: dict[str, Callable[[Trace, int], Point]] = {
 }
 
 
+class Points:
+    """What was measured before, a line of JSON for each point: a long comparison goes on where it stopped.
+
+    A point is found again only for the same requests and the same code: the version of the library for a
+    peer's; for ours the module of the policy with the modules of `ziggurat.policy` that it imports.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, Point] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                found = json.loads(line)
+                self.known[found["key"]] = Point(found["missed"], found["speed"])
+
+    def measure(self, name: str, trace: Trace, kind: str, capacity: int) -> Point:
+        """A point, from the file if it is there."""
+        key = f"{name}|{_code(name)}|{trace.name}|{len(trace.keys)}|{kind}|{capacity}"
+        if key not in self.known:
+            point = self.known[key] = CONTENDERS[name](trace, capacity)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": key, "missed": point.missed, "speed": point.speed}) + "\n")
+        return self.known[key]
+
+
+@functools.cache
+def _code(name: str) -> str:
+    """What a contender's numbers depend on."""
+    if name.startswith("libCacheSim"):
+        return f"libcachesim {importlib.metadata.version('libcachesim')}"
+    folder, digest = Path(arc.__file__).parent, hashlib.sha256()
+    found, left = set(), [MODULES[name.partition(" ")[0]]]
+    while left:
+        module = left.pop()
+        source = folder / f"{module}.py"
+        if module not in found and source.exists():
+            found.add(module)
+            left += re.findall(r"from ziggurat\.policy\.(\w+) import", source.read_text(encoding="utf-8"))
+    for module in sorted(found):
+        digest.update((folder / f"{module}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
 @define
 class Line:
     """Ratios of one policy: by kind ("bytes", "objects"), trace and share of the footprint."""
@@ -208,7 +180,7 @@ class Line:
     speeds: list[float]
 
 
-def compare(traces: Iterator[Trace], names: Sequence[str]) -> dict[str, Line]:
+def compare(traces: Iterator[Trace], names: Sequence[str], points: Points) -> dict[str, Line]:
     """Run every policy on every trace."""
     lines = {name: Line({}, []) for name in names}
     for trace in traces:
@@ -220,7 +192,7 @@ def compare(traces: Iterator[Trace], names: Sequence[str]) -> dict[str, Line]:
             for share in SHARES:
                 base = None
                 for name in names:
-                    point = CONTENDERS[name](case, max(1, int(footprint * share)))
+                    point = points.measure(name, case, kind, max(1, int(footprint * share)))
                     base = point.missed if base is None else base
                     lines[name].ratios[kind, trace.name, share] = point.missed / base
                     lines[name].speeds.append(point.speed)
@@ -248,7 +220,8 @@ def page(lines: dict[str, Line], requests: int | None) -> str:
         "30 % of the distinct bytes.",
         "",
         f"Traces: {', '.join(traces)}" + (f"; the first {requests:,} requests of each." if requests else "."),
-        "A *ranker* orders 32 rows drawn at random from the catalog, and the first four go.",
+        f"A *ranker* orders {rounds.SAMPLE} rows drawn at random, as the catalog draws them, and the first"
+        f" {rounds.TAKE} go.",
         "",
         "| policy | bytes | objects |",
         "|---|---|---|",
@@ -285,6 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", help="traces by name")
     parser.add_argument("--policies", nargs="*", choices=CONTENDERS, help="default: all; arc is always there")
     parser.add_argument("--out", type=Path, default=PAGE, help="the page to write")
+    parser.add_argument("--points", type=Path, default=POINTS, help="keeps what was measured")
     args = parser.parse_args(argv)
     paths = [
         path
@@ -294,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not paths:
         raise SystemExit(f"error: no trace in {args.folder}: it needs NAME.trace.xz files")
     names = [FIRST, *(name for name in args.policies or CONTENDERS if name != FIRST)]
-    lines = compare((load(path, args.requests) for path in paths), names)
+    lines = compare((load(path, args.requests) for path in paths), names, Points(args.points))
     args.out.write_text(page(lines, args.requests), encoding="utf-8")
     return 0
 

@@ -1,4 +1,4 @@
-"""What is remembered of blocks that are gone: 21 bytes each, in a table of eight to a bucket."""
+"""What is remembered of blocks that are gone: 16 bytes each, in a table of eight to a bucket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ GHOSTS = 4
 
 _WAYS = 8
 _LEAST = 64
-_SPARE = 1.25  # buckets fill unevenly: room for a quarter more, so that about GHOSTS stay
+_ROOM = 5  # slots for each resident: buckets fill unevenly, and about GHOSTS stay
+_FREE = -1
 
 
 class Ghosts:
@@ -22,82 +23,73 @@ class Ghosts:
 
     Attributes:
         number: How many are remembered.
-        counts: Accesses, by slot of the table.
-        gaps: Mean of log2 of the gaps, by slot.
-        lasts: Last access, by slot; -1 in a free one.
+        entries: By slot of the table (what an entry is: `ziggurat.policy.history`); negative in a free one.
+            The smallest of a bucket is free, or the oldest.
     """
 
-    __slots__ = ("_buckets", "_hashes", "counts", "gaps", "lasts", "number")
+    __slots__ = ("_buckets", "_hashes", "entries", "number")
 
     def __init__(self) -> None:
         self._clear(_LEAST // _WAYS)
 
     def _clear(self, buckets: int) -> None:
-        slots = buckets * _WAYS
         self._buckets, self.number = buckets, 0
-        self._hashes = array("q", bytes(8 * slots))
-        self.lasts = array("q", [-1]) * slots  # -1: free
-        self.counts = array("B", bytes(slots))
-        self.gaps = array("f", bytes(4 * slots))
+        self._hashes = array("q", bytes(8 * buckets * _WAYS))
+        self.entries = array("q", [_FREE]) * (buckets * _WAYS)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the table."""
-        return len(self._hashes) * 21
+        return len(self._hashes) * 16
 
-    def put(self, hashed: int, count: int, gap: float, last: int, residents: int) -> None:
+    def put(self, hashed: int, entry: int, residents: int) -> None:
         """Remember one.
 
         Args:
-            hashed: Hash of its key, 0 to 2^63.
-            count: Accesses, at most 255.
-            gap: Mean of log2 of its gaps.
-            last: Its last access, not negative.
+            hashed: Hash of its key, 1 to 2^63 - 1.
+            entry: What is known of its accesses, not negative.
             residents: How many are resident now.
         """
-        want = max(_LEAST, int(GHOSTS * _SPARE * residents))
         slots = len(self._hashes)
-        if want > slots or slots > 2 * want + _LEAST:
-            self._resize(want + want // 8)
-        self._insert(hashed, count, gap, last)
+        want = _ROOM * residents
+        if want > slots or slots > 3 * want + 2 * _LEAST:
+            want = max(_LEAST, want)
+            self._resize(want + want // 4)
+        self._insert(hashed, entry)
 
-    def _insert(self, hashed: int, count: int, gap: float, last: int) -> None:
+    def _insert(self, hashed: int, entry: int) -> None:
+        entries = self.entries
         base = (hashed >> 20) % self._buckets * _WAYS
-        lasts = self.lasts[base : base + _WAYS]
-        oldest = min(lasts)
-        slot = base + lasts.index(oldest)
+        bucket = entries[base : base + _WAYS]
+        oldest = min(bucket)
         if oldest < 0:
             self.number += 1
-        self._hashes[slot], self.lasts[slot], self.counts[slot], self.gaps[slot] = hashed, last, count, gap
+        slot = base + bucket.index(oldest)
+        self._hashes[slot], entries[slot] = hashed, entry
 
-    def take(self, hashed: int) -> tuple[int, float, int] | None:
-        """Take one out: count, gap and last access, or None."""
+    def take(self, hashed: int) -> int:
+        """Take one out: its entry, or a negative number if it is not remembered."""
         base = (hashed >> 20) % self._buckets * _WAYS
         bucket = self._hashes[base : base + _WAYS]
         if hashed not in bucket:
-            return None
+            return _FREE
         slot = base + bucket.index(hashed)
-        found = self.counts[slot], self.gaps[slot], self.lasts[slot]
-        if found[2] < 0:
-            return None
-        # The others of the bucket may hold the same hash in a freed slot: 0 is no key's.
-        self._hashes[slot], self.lasts[slot] = 0, -1
+        entry = self.entries[slot]
+        self._hashes[slot], self.entries[slot] = 0, _FREE  # 0 is no key's hash
         self.number -= 1
-        return found
+        return entry
 
     def keep(self, mask: int) -> None:
         """Forget all whose hash has a bit of `mask`."""
         for slot, hashed in enumerate(self._hashes):
-            if hashed & mask and self.lasts[slot] >= 0:
-                self._hashes[slot], self.lasts[slot] = 0, -1
+            if hashed & mask:
+                self._hashes[slot], self.entries[slot] = 0, _FREE
                 self.number -= 1
 
     def _resize(self, slots: int) -> None:
         rows = sorted(
-            (last, hashed, count, gap)
-            for last, hashed, count, gap in zip(self.lasts, self._hashes, self.counts, self.gaps, strict=True)
-            if last >= 0
+            (entry, hashed) for entry, hashed in zip(self.entries, self._hashes, strict=True) if entry >= 0
         )
         self._clear(-(-slots // _WAYS))
-        for last, hashed, count, gap in rows:
-            self._insert(hashed, count, gap, last)
+        for entry, hashed in rows:
+            self._insert(hashed, entry)

@@ -9,8 +9,9 @@ from ziggurat.policy.sampling import Residents, Rule
 
 __all__ = ["Guard"]
 
-_MOST = 768  # residents of a shadow
-_FEWEST = 192
+_MOST = 512  # residents of a shadow that stands for a quarter of the keys, or less
+_MOST_EARLY = 128  # of one that stands for more
+_FEWEST, _FEWEST_EARLY = 128, 32
 _LEAD = 0.98
 
 
@@ -78,10 +79,14 @@ class Guard:
             missed = not shadows[at].access(hashed, hashed, size, now)
             self._missed[at] = self._missed[at] * fade + missed
             self._missed_bytes[at] = self._missed_bytes[at] * fade + missed * size
-        if number > _MOST:
+        if number > (_MOST if self.mask > 1 else _MOST_EARLY):
             self._share(self.mask * 2 + 1, now)
         elif heat.ghosts.number:
-            if self.mask and number < _FEWEST and heat.bytes > heat.capacity // 2:
+            if (
+                self.mask
+                and number < (_FEWEST if self.mask > 3 else _FEWEST_EARLY)
+                and heat.bytes > heat.capacity // 2
+            ):
                 self._share(self.mask >> 1, now)
             by_heat, by_slru = (self._lost(at) for at in (0, 1))
             slru_lead, heat_lead = (1.0, _LEAD) if self._first == "slru" else (_LEAD, 1.0)
@@ -101,7 +106,7 @@ class Guard:
         self.mask = mask
         for shadow in self._shadows:
             shadow.capacity = max(1, self._capacity // (mask + 1))
-            for key in [key for key in shadow.keys if key & mask]:
+            for key in [key for key in shadow.slots if key & mask]:
                 shadow.remove(shadow.slots[key])
             shadow.ghosts.keep(mask)
             shadow.shrink(now)

@@ -17,33 +17,14 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-__all__ = ["OCTAVES", "Hazards", "next_gap"]
+from ziggurat.policy.history import CLASSES, GAPS, OCTAVES, WIDTH, class_of
 
-OCTAVES = 40
-"""Octaves of age that are told apart; the last one holds all that is older."""
+__all__ = ["Hazards"]
 
-_COUNTS = 5  # classes of access counts: 1, 2, 3-4, 5-8, 9 and more
-_GAPS = 8  # classes of gaps; 0 holds those with none yet
-_WIDTH = 4  # octaves of one class of gaps
-_ROWS = _COUNTS * _GAPS
-_CELLS = _ROWS * OCTAVES
-_BASE = [n * _GAPS * OCTAVES for n in (0, 0, 1, 2, 2, 3, 3, 3, 3, 4)]  # by min(count, 9)
-_STEP = [min(1 + octave // _WIDTH, _GAPS - 1) * OCTAVES for octave in range(OCTAVES + 2)]
+_CELLS = CLASSES * OCTAVES
 _PRIOR = _PSEUDO = 4.0
 _MAGIC = b"ZHZ1"
 _TABLE = struct.Struct(f"<{_CELLS}f")
-
-
-def next_gap(count: int, gap: float, octave: int) -> float:
-    """The running mean of log2 of the gaps after one more.
-
-    Args:
-        count: Accesses before.
-        gap: The mean before, which counts from the second access on.
-        octave: Bit length of the new gap.
-    """
-    latest = octave - 1 if octave else 0
-    return latest if count < 2 else (gap + latest) * 0.5
 
 
 class Hazards:
@@ -72,7 +53,7 @@ class Hazards:
         kept = self._decode(state)
         self.reuses, self.risks = kept or ([0.0] * _CELLS, [0.0] * _CELLS)
         self._kept_reuses, self._kept_risks, self._halvings = self.reuses[:], self.risks[:], 0
-        self._rates = [1.0 / (1 << octave) for octave in range(OCTAVES)] * _ROWS
+        self._rates = [1.0 / (1 << octave) for octave in range(OCTAVES)] * CLASSES
         self.values = self._rates[:]
         self._fitting: Iterator[None] | None = None
         if kept:
@@ -81,9 +62,7 @@ class Hazards:
     @staticmethod
     def row(count: int, gap: float) -> int:
         """First cell of the class of a block that was asked for `count` times with a mean gap of `gap`."""
-        if count < 2:
-            return 0
-        return _BASE[count if count < 9 else 9] + _STEP[int(gap)]
+        return class_of(count, gap) * OCTAVES
 
     def halve(self) -> None:
         """Forget half of all, so that what is new counts more."""
@@ -114,20 +93,20 @@ class Hazards:
         reuses, risks, octaves = self.reuses, self.risks, range(OCTAVES)
         rows = [
             row
-            for row in range(_ROWS)
+            for row in range(CLASSES)
             if any(reuses[row * OCTAVES : (row + 1) * OCTAVES])
             or any(risks[row * OCTAVES : (row + 1) * OCTAVES])
         ]
         prior = [0.5 / max(0.5, (1 << octave) / 2) for octave in octaves]
-        rates = {row: [p * (row // _GAPS + 1) for p in prior] for row in rows}
+        rates = {row: [p * (row // GAPS + 1) for p in prior] for row in rows}
         # First by count and age, then by age relative to the gap: each group corrects what it shares.
         for by_gap in (False, True):
             seen: dict[int, float] = {}
             due: dict[int, float] = {}
             for row in rows:
-                if by_gap and not row % _GAPS:
+                if by_gap and not row % GAPS:
                     continue
-                first = -(row % _GAPS) * _WIDTH if by_gap else row // _GAPS * OCTAVES
+                first = -(row % GAPS) * WIDTH if by_gap else row // GAPS * OCTAVES
                 cell = row * OCTAVES
                 rate = rates[row]
                 for octave in octaves:
@@ -135,9 +114,9 @@ class Hazards:
                     seen[group] = seen.get(group, _PRIOR) + reuses[cell + octave]
                     due[group] = due.get(group, _PRIOR) + risks[cell + octave] * rate[octave]
             for row in rows:
-                if by_gap and not row % _GAPS:
+                if by_gap and not row % GAPS:
                     continue
-                first = -(row % _GAPS) * _WIDTH if by_gap else row // _GAPS * OCTAVES
+                first = -(row % GAPS) * WIDTH if by_gap else row // GAPS * OCTAVES
                 rate = rates[row]
                 for octave in octaves:
                     rate[octave] *= seen[first + octave] / due[first + octave]
@@ -209,17 +188,19 @@ def _gittins(rate: list[float]) -> list[float]:
     """Gittins index at the start of each octave of age, for constant hazards within each."""
     survive = [math.exp(-x * (1 << octave) / 2) for octave, x in enumerate(rate)]
     hold = [(1 - s) / x for s, x in zip(survive, rate, strict=True)]
-    steps = [(1 - s, h, s) for s, h in zip(survive, hold, strict=True)]
-    values = []
-    for octave in range(OCTAVES):
-        alive, chance, time, best = 1.0, 0.0, 0.0, 0.0
-        for used, held, left in steps[octave:]:
-            chance += alive * used
-            time += alive * held
-            alive *= left
-            if chance > best * time:
-                best = chance / time
-            if alive < 1e-3:
-                break
-        values.append(best)
+    # From the oldest to the youngest: an octave joins the horizon after it while that makes the ratio better.
+    values = [0.0] * OCTAVES
+    blocks: list[tuple[float, float, float, float]] = []
+    for octave in range(OCTAVES - 1, -1, -1):
+        left = survive[octave]
+        chance, time = 1 - left, hold[octave]
+        ratio = chance / time
+        while blocks and blocks[-1][0] > ratio:
+            _, more, longer, rest = blocks.pop()
+            chance += left * more
+            time += left * longer
+            left *= rest
+            ratio = chance / time
+        blocks.append((ratio, chance, time, left))
+        values[octave] = ratio
     return values

@@ -16,6 +16,7 @@ from attrs import field, frozen, validators
 from ziggurat.policy.guard import Guard
 from ziggurat.policy.hazards import Hazards
 from ziggurat.policy.heatranker import HeatRanker, hash_of
+from ziggurat.policy.history import STATE_BITS
 from ziggurat.policy.protocols import Forecast, Index, PolicyType, Ranker
 from ziggurat.policy.sampling import Residents
 
@@ -24,6 +25,7 @@ __all__ = ["HeatIndex", "HeatParameters", "HeatRanker", "make_index", "make_rank
 _HITS = 16_384
 _QUIET = 0.1
 _HALVE = 20_000
+_FIT = 2_048
 
 
 @frozen
@@ -149,8 +151,8 @@ class HeatIndex:
             slot = residents.slots.get(key)
             if slot is None:
                 return None
-            age = self._now - residents.lasts[slot]
-            next_use = self._hazards.next_use(residents.rows[slot], age)
+            age = self._now - residents.last(slot)
+            next_use = self._hazards.next_use(residents.cell(slot), age)
             return Forecast(residents.value(slot, self._now), next_use, "accesses")
 
     def __len__(self) -> int:
@@ -162,18 +164,18 @@ class HeatIndex:
     def _apply(self) -> None:
         """Bring what is known up to date with the hits so far."""
         hits, residents = self._hits, self._residents
-        slots, lasts, quiet, now = residents.slots, residents.lasts, residents.quiet, self._now
+        slots, entries, quiet, now = residents.slots, residents.entries, residents.quiet, self._now
         for _ in range(len(hits)):
             slot = slots.get(hits.popleft())
             if slot is not None:
                 now += 1
-                if now - lasts[slot] >= quiet:
+                if now - (entries[slot] >> STATE_BITS) >= quiet:
                     self._hit(slot, now)
         self._now = now
 
     def _hit(self, slot: int, now: int) -> None:
         residents, guard = self._residents, self._guard
-        if now - residents.lasts[slot] < residents.quiet:
+        if now - residents.last(slot) < residents.quiet:
             return
         if guard is not None:
             hashed = residents.hashes[slot]
@@ -183,12 +185,11 @@ class HeatIndex:
 
     def _learn(self, now: int) -> None:
         residents, hazards = self._residents, self._hazards
-        residents.expose(now - self._exposed, now)
-        self._exposed = now
+        residents.expose(now)
         hazards.step()
         if now >= self._next_fit:
             hazards.start()
-            self._next_fit = now + max(256, min(max(1024, len(residents.keys) // 10), now // 4))
+            self._next_fit = now + max(256, min(max(_FIT, len(residents.keys) // 10), now // 8))
         if now >= self._next_halving:
             hazards.halve()
             self._next_halving = now + max(_HALVE, 8 * (len(residents.keys) + residents.ghosts.number))

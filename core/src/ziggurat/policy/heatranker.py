@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import mmh3
 
 from ziggurat.policy.guard import Guard
-from ziggurat.policy.hazards import OCTAVES, Hazards, next_gap
+from ziggurat.policy.hazards import Hazards
+from ziggurat.policy.history import OCTAVES, gap_after
 from ziggurat.policy.protocols import Forecast, R, Row
 
 __all__ = ["HeatRanker", "hash_of"]
@@ -74,7 +75,7 @@ class HeatRanker:
                 return 0.0
             octave = _octave(row, now)
             self._hazards.reuses[self._hazards.row(row.count, row.gap) + octave] += 1.0
-            return next_gap(row.count, row.gap, octave)
+            return gap_after(row.count, row.gap, octave)
 
     def watch(
         self, residents: Sequence[Row], entries: int, ghosts: Sequence[Row], gone: int, now: float
