@@ -233,9 +233,12 @@ def test_every_method_of_the_store_is_documented() -> None:
 
 def test_every_configuration_key_is_documented() -> None:
     from ziggurat.config import keys
+    from ziggurat.config.options import option_fields
+    from ziggurat.policy.score import ScoreParameters
 
     wanted = {f"store.{key.name}" for key in keys.STORE} | {f"tier.{key.name}" for key in keys.TIER}
     wanted |= {f"tier.{group}.{key.name}" for group, fields in keys.GROUPS.items() for key in fields}
+    wanted |= {f"store.heat.{key.name}" for key in option_fields(ScoreParameters)}
     rows = re.findall(r"^\| `([\w.]+)` \|", (REFERENCE / "configuration.md").read_text(), re.MULTILINE)
     assert len(rows) == len(set(rows))
     assert set(rows) == wanted

@@ -173,3 +173,22 @@ def test_plots_hold_flat_curves_and_odd_names() -> None:
     ElementTree.fromstring(drawn)
     assert "&lt;&amp;&gt;" in drawn
     json.dumps(lines)
+
+
+def test_explain_shows_the_score_as_it_is_configured(run: Callable[..., Any], place: Path) -> None:
+    table = "[store.heat]\nfrequency_weight = 4.0\nrecency_weight = 0.5\nboost = 7.0\nfrequency_power = 2.0\n"
+    Path("ziggurat.toml").write_text(table + STACK)
+    with open_store("ziggurat.toml") as store:
+        cid = store.put(b"x" * 1000).cid
+        for _ in range(3):
+            store.get(cid)
+        heat = store.explain(cid).heat
+    assert heat is not None
+    assert (heat.frequency_weight, heat.recency_weight, heat.boost_factor) == (4.0, 0.5, 7.0)
+    assert heat.frequency_factor == pytest.approx(4.0)
+    weighed = heat.frequency_factor * 4.0 + heat.recency * 0.5
+    assert heat.score == pytest.approx(weighed * 7.0 * heat.age_factor)
+    shown = run("config", "show", "--origin", "--json").records
+    found = {each["key"]: each["value"] for each in shown}
+    assert found["store.heat.boost"] == "7.0"
+    assert found["store.heat.half_life"] == "24 h"

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from attrs import field, frozen, validators
+from attrs import evolve, field, frozen, validators
 
 from ziggurat.config import StackConfig, load, schema, show
 from ziggurat.config.model import Cost
@@ -16,6 +16,7 @@ from ziggurat.errors import ConfigError
 from ziggurat.plugin.registry import POLICIES, Registry
 from ziggurat.policy import PolicyType
 from ziggurat.policy.heat import HeatParameters
+from ziggurat.policy.score import ScoreParameters
 
 from .conftest import ARCHIVE
 
@@ -54,6 +55,41 @@ def test_a_policy_may_come_from_the_environment_and_name_its_distribution(
     (first, *_) = read(RAM + 'policy = { env = "KEEP" }\n' + ARCHIVE, KEEP="lru").tiers
     assert first.policy is not None
     assert first.policy.type.name == "lru"
+
+
+def test_the_heat_score_is_configured_once_and_per_tier(read: Callable[..., StackConfig]) -> None:
+    text = (
+        '[store.heat]\nhalf_life = "2 h"\nboost = 3\nboost_window = 60\n'
+        + SSD
+        + 'policy = "heat-score"\n'
+        + ARCHIVE
+    )
+    stack = read(text)
+    wanted = ScoreParameters(half_life=7200, boost=3, boost_window=60)
+    assert stack.heat == wanted
+    assert stack.tiers[0].policy is not None
+    assert stack.tiers[0].policy.parameters == wanted
+    own = text.replace('"heat-score"', '{ name = "heat-score", half_life = 10, recency_weight = 0 }')
+    (ssd, _) = read(own).tiers
+    assert ssd.policy is not None
+    assert ssd.policy.parameters == evolve(wanted, half_life=10, recency_weight=0)
+    assert read(SSD + ARCHIVE).heat == ScoreParameters()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("half_live = 3", "store.heat.half_live: unknown key; did you mean 'half_life'"),
+        ("half_life = 0", "store.heat.half_life: 'half_life' must be above 0"),
+        ("boost = -1", "store.heat.boost: 'boost' must be above 0"),
+        ("frequency_power = 17", "at most 16"),
+        ('frequency_weight = "much"', "store.heat.frequency_weight"),
+    ],
+)
+def test_a_wrong_heat_score_is_refused(read: Callable[..., StackConfig], line: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(f"[store.heat]\n{line}\n{RAM}{ARCHIVE}")
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ STORE: tuple[Field, ...] = (
         "Record time, key, size and operation of every read, for `ziggurat advise`; bounded and rotated.",
         "false",
     ),
+    Field("heat", _TABLE, "The parameters of the documented heat score, which `ziggurat explain` shows."),
 )
 
 TIER: tuple[Field, ...] = (

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from attrs import define, field, frozen
 
-from ziggurat.config import keys, roles
+from ziggurat.config import keys, options, roles
 from ziggurat.config import source as sources
 from ziggurat.config.locate import KeyPath
 from ziggurat.config.model import StackConfig, TierConfig
@@ -17,6 +17,7 @@ from ziggurat.config.reader import MISSING, Reader
 from ziggurat.config.report import Report
 from ziggurat.config.tier import TierReader
 from ziggurat.plugin.registry import POLICIES, Registry
+from ziggurat.policy.score import ScoreParameters
 
 __all__ = ["Loaded", "load", "load_document", "open_document"]
 
@@ -125,8 +126,9 @@ class _Loader:
     def run(self) -> Loaded | None:
         top = self.reader.fields(self.document.data, (), keys.TOP)
         store = self.reader.fields(top.get("store", {}), ("store",), keys.STORE)
+        heat = options.build(ScoreParameters, store.get("heat", {}), ("store", "heat"), self.reader)
         if "tier" in top:
-            self.read_tiers(top["tier"])
+            self.read_tiers(top["tier"], ScoreParameters() if heat is MISSING else heat)
         else:
             self.incomplete = True
         min_copies = store.get("min_copies", 1)
@@ -143,6 +145,7 @@ class _Loader:
             profile=store.get("profile", _PROFILE),
             origin=file.path if file is not None and not self.packaged else None,
             access_log=store.get("access_log", False),
+            heat=heat,
         )
         return Loaded(stack, self.document, self.reader.variables, tuple(self.positions))
 
@@ -170,12 +173,12 @@ class _Loader:
             return MISSING
         return self.document.default_path()
 
-    def read_tiers(self, tables: object) -> None:
+    def read_tiers(self, tables: object, heat: ScoreParameters) -> None:
         if isinstance(tables, Mapping) or not isinstance(tables, (list, tuple)):
             self.report.add(("tier",), "expected an array of tables; write [[tier]] above each tier")
             self.incomplete = True
             return
-        tiers = TierReader(self.reader, self.registry, self.policies, packaged=self.packaged)
+        tiers = TierReader(self.reader, self.registry, self.policies, heat, packaged=self.packaged)
         for position, table in enumerate(tables):
             before = len(self.report)
             tier = tiers.read(table, ("tier", position))

@@ -11,6 +11,7 @@ from attrs import Factory, field, fields, frozen, has
 from ziggurat.backend import BackendType, Role, Timeouts
 from ziggurat.plugin.registry import Provider
 from ziggurat.policy import PolicyType
+from ziggurat.policy.score import ScoreParameters
 
 __all__ = ["Cost", "Limit", "PolicyConfig", "Provider", "Retry", "StackConfig", "TierConfig"]
 
@@ -147,6 +148,7 @@ class StackConfig:
         profile: Name of the CID profile that puts use.
         origin: The file it came from, None for a mapping or the packaged default.
         access_log: Every read is recorded in a log beside the catalog.
+        heat: Parameters of the documented heat score.
     """
 
     tiers: tuple[TierConfig, ...]
@@ -155,3 +157,4 @@ class StackConfig:
     profile: str = "unixfs-v1-2025"
     origin: Path | None = None
     access_log: bool = False
+    heat: ScoreParameters = Factory(ScoreParameters)

@@ -17,6 +17,7 @@ from ziggurat.config.shapes import Field, Shape
 from ziggurat.errors import PluginError
 from ziggurat.plugin.registry import Provider, Registry
 from ziggurat.policy import PolicyType
+from ziggurat.policy.score import ScoreParameters
 
 __all__ = ["PERSISTENT", "VOLATILE", "default_policy", "load_policy", "policy_problem", "read_policy"]
 
@@ -88,7 +89,14 @@ def policy_problem(type_: PolicyType, name: str, role: Role, *, volatile: bool) 
 
 
 def read_policy(
-    given: object, role: Role, at: KeyPath, reader: Reader, registry: Registry, *, volatile: bool
+    given: object,
+    role: Role,
+    at: KeyPath,
+    reader: Reader,
+    registry: Registry,
+    heat: ScoreParameters | None = None,
+    *,
+    volatile: bool,
 ) -> PolicyConfig | Any:
     """Read the policy of one tier.
 
@@ -98,6 +106,7 @@ def read_policy(
         at: The path of the key.
         reader: Checks values and collects problems.
         registry: Of the group of the policies.
+        heat: What a policy that ranks by the heat score takes for parameters that its table leaves out.
         volatile: The tier's backend forgets with the process.
 
     Returns:
@@ -132,7 +141,11 @@ def read_policy(
         return MISSING
     parameters = {key: value for key, value in (table or {}).items() if key != "name"}
     built = options.build(type_.parameters, parameters, at, reader)
-    return MISSING if built is MISSING else PolicyConfig(provider, type_, built)
+    if built is MISSING:
+        return MISSING
+    if heat is not None and isinstance(built, ScoreParameters):
+        built = attrs.evolve(heat, **{key: getattr(built, key) for key in parameters})
+    return PolicyConfig(provider, type_, built)
 
 
 def _installed(registry: Registry) -> str:

@@ -16,6 +16,7 @@ from ziggurat.config.units import SIZE_UNITS, TIME_UNITS
 from ziggurat.errors import ConfigError, PluginError
 from ziggurat.plugin.registry import POLICIES, Provider, Registry
 from ziggurat.policy import PolicyType
+from ziggurat.policy.score import ScoreParameters
 
 __all__ = ["schema"]
 
@@ -55,9 +56,13 @@ def schema(registry: Registry | None = None, policies: Registry | None = None) -
     on = {"properties": {"backend": _or_reference({"enum": sorted(backends)})}}
     tier["allOf"] = [{"if": switched_off, "else": on}]
     tier["allOf"].extend(_rule(name, type_, switched_off) for name, type_ in sorted(backends.items()))
+    store = _table(keys.STORE)
+    store["properties"]["heat"] = _described(
+        _table(option_fields(ScoreParameters)), _field(keys.STORE, "heat")
+    )
     top = _table(keys.TOP)
     top["properties"] = {
-        "store": _described(_table(keys.STORE), _field(keys.TOP, "store")),
+        "store": _described(store, _field(keys.TOP, "store")),
         "tier": {
             "type": "array",
             "minItems": 1,

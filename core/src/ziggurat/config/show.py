@@ -72,6 +72,9 @@ def _settings(loaded: Loaded) -> Iterator[Setting]:
     stack = loaded.stack
     for each in keys.STORE:
         at: KeyPath = ("store", each.name)
+        if each.name == "heat":
+            yield from _parameters(loaded, stack.heat, at)
+            continue
         yield Setting(format_path(at), _text(getattr(stack, each.name), each), _origin(loaded, at))
     tiers = dict(zip(loaded.positions, stack.tiers, strict=True))
     for position in range(len(loaded.document.data["tier"])):
@@ -123,7 +126,10 @@ def _policy(loaded: Loaded, policy: PolicyConfig, at: KeyPath) -> Iterator[Setti
     if origin == "default":  # written as a text
         origin = _origin(loaded, at)
     yield Setting(format_path(named), policy.provider.name, origin)
-    given = policy.parameters
+    yield from _parameters(loaded, policy.parameters, at)
+
+
+def _parameters(loaded: Loaded, given: Any, at: KeyPath) -> Iterator[Setting]:
     for attribute, each in zip(_arguments(given), option_fields(type(given)), strict=True):
         path = (*at, each.name)
         yield Setting(format_path(path), _text(getattr(given, attribute), each), _origin(loaded, path))

@@ -18,6 +18,7 @@ from ziggurat.config.reader import MISSING, Reader
 from ziggurat.config.report import Report, quoted
 from ziggurat.errors import DuplicateTier, PluginError, UnknownBackend
 from ziggurat.plugin.registry import Provider, Registry
+from ziggurat.policy.score import ScoreParameters
 
 __all__ = ["TierReader"]
 
@@ -33,6 +34,7 @@ class TierReader:
         reader: Checks values and collects problems.
         registry: The installed backends.
         policies: The installed policies.
+        heat: The store's parameters of the heat score.
         packaged: These are the tiers of the packaged default, which the user did not write.
         names: Names so far, with the path of the first tier that has each.
     """
@@ -40,6 +42,7 @@ class TierReader:
     reader: Reader
     registry: Registry
     policies: Registry
+    heat: ScoreParameters = field(factory=ScoreParameters)
     packaged: bool = False
     names: dict[str, KeyPath] = field(factory=dict)
 
@@ -86,6 +89,7 @@ class TierReader:
                 (*at, "policy"),
                 self.reader,
                 self.policies,
+                self.heat,
                 volatile=type_.capabilities.volatile,
             )
         if len(self.report) > before or role is None:

@@ -32,6 +32,7 @@ from ziggurat.engine.together import Together
 from ziggurat.engine.trees import TreeWriter
 from ziggurat.engine.writer import Writer
 from ziggurat.errors import ConfigError, DuplicateTier, NotDurable, ZigguratError
+from ziggurat.policy.score import ScoreParameters
 from ziggurat.tiers import CacheTier, StoreTier
 
 __all__ = ["Stack", "assemble_stack"]
@@ -105,6 +106,7 @@ def assemble_stack(
     min_copies: int,
     catalog: Catalog | None,
     access_log: bool = False,
+    heat: ScoreParameters | None = None,
 ) -> Stack:
     """Wire the parts of a store.
 
@@ -115,6 +117,7 @@ def assemble_stack(
         min_copies: Copies that a put needs.
         catalog: The open catalog, None for a stack that keeps nothing.
         access_log: Record every read in a log beside the catalog.
+        heat: Parameters of the heat score that `explain` shows.
     """
     names = [tier.name for tier in tiers]
     if len(set(names)) != len(names):
@@ -170,7 +173,7 @@ def assemble_stack(
         together=Together(writer),
         keeper=keeper,
         lock=lock,
-        inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo),
+        inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo, heat),
         solo=solo,
         pools=(hashers, putters, ahead, askers),
         log=log,

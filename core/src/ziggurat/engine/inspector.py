@@ -45,6 +45,7 @@ class Inspector:
         reader: Reads through the whole stack.
         paths: Reads directories.
         solo: Makes a reader that asks one tier alone and repairs nothing, and where it notes failures.
+        heat: Parameters of the heat score, by default those of the formula.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Inspector:
         reader: Reader,
         paths: Paths,
         solo: Callable[[StoreTier, Failures], Reader],
+        heat: ScoreParameters | None = None,
     ) -> None:
         self._places, self._caches, self._catalog = places, caches, catalog
         self._reader, self._paths, self._solo = reader, paths, solo
+        self._score = heat or ScoreParameters()
 
     # -- one blob ---------------------------------------------------------------------------------
 
@@ -168,9 +171,7 @@ class Inspector:
     def _heat(self, asked: Access | None) -> Heat | None:
         if asked is None:
             return None
-        chosen = (cache.tier.config.policy for cache in self._caches.caches)
-        given = (policy.parameters for policy in chosen if policy is not None)
-        parameters = next((each for each in given if isinstance(each, ScoreParameters)), ScoreParameters())
+        parameters = self._score
         terms = score(asked.count, asked.last, asked.first, time.time(), parameters)
         return Heat(
             terms.frequency_factor,

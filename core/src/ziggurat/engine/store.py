@@ -80,6 +80,7 @@ class Store(Reading, Writing, Keeping):
                     min_copies=config.min_copies,
                     catalog=catalog,
                     access_log=config.access_log,
+                    heat=config.heat,
                 )
             )
         except BaseException:
