@@ -51,11 +51,16 @@ def test_our_lru_is_libcachesims(trace):
 def test_the_command_writes_the_page(tmp_path):
     page = tmp_path / "policies.md"
     arguments = [str(TRACES), "--requests", "3000", "--policies", "heat", "lru", "--out", str(page)]
+    arguments += ["--points", str(tmp_path / "points.jsonl")]
     assert policies.main(arguments) == 0
     text = page.read_text(encoding="utf-8")
     assert "| arc | 1.000 [1.00] | 1.000 [1.00] |" in text
     assert "| heat | " in text
     assert "cloudPhysicsIO; the first 3,000 requests of each." in text
+    measured = (tmp_path / "points.jsonl").read_text(encoding="utf-8")
+    assert policies.main(arguments) == 0
+    assert page.read_text(encoding="utf-8") == text
+    assert (tmp_path / "points.jsonl").read_text(encoding="utf-8") == measured, "nothing was measured again"
 
 
 def test_the_command_says_what_it_needs(tmp_path):

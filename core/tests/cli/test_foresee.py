@@ -192,3 +192,22 @@ def test_explain_shows_the_score_as_it_is_configured(run: Callable[..., Any], pl
     found = {each["key"]: each["value"] for each in shown}
     assert found["store.heat.boost"] == "7.0"
     assert found["store.heat.half_life"] == "24 h"
+
+
+@pytest.mark.parametrize("name", ["curve.png", "curve", "curve.SVGZ"])
+def test_only_svg_is_drawn(run: Callable[..., Any], place: Path, name: str) -> None:
+    done = run("advise", "--trace", "t.csv", "--plot", name)
+    assert done.code == 2
+    assert "draws SVG" in done.err
+    assert not Path(name).exists()
+
+
+@pytest.mark.parametrize("command", [["simulate", "--capacity", "1 kB"], ["advise"]])
+def test_an_unknown_policy_is_named_with_those_that_are_there(
+    run: Callable[..., Any], place: Path, command: list[str]
+) -> None:
+    done = run(*command, "--trace", "t.csv", "--policy", "heet")
+    assert done.code == 3
+    assert (
+        "the policy 'heet'; did you mean 'heat'?; installed: arc, heat, heat-score, lru, s3fifo" in done.err
+    )

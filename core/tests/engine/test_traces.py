@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
+import os
 import stat
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ziggurat.engine.accesslog import LOG_NAME, AccessLog, log_files
 from ziggurat.engine.traces import read_log, read_trace
@@ -28,7 +33,19 @@ def test_csv_with_and_without_a_heading_and_operations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["1,a", "x,a,1", "1,,1", "1,a,-1", "1,a,1.5", "nan,a,1", "inf,a,1", "1,a,1,get,more", "\0\1"]
+    "line",
+    [
+        "1,a",
+        "x,a,1",
+        "1,,1",
+        "1,a,-1",
+        "1,a,1.5",
+        "nan,a,1",
+        "inf,a,1",
+        "1,a,1,get,more",
+        "1,a,1125899906842625",
+        "1," + "k" * 200_000 + ",1",
+    ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigError, match="line 2"):
@@ -46,14 +63,65 @@ def test_the_binary_format_has_a_second_for_each_request(tmp_path: Path) -> None
         lambda packed: packed[:-9],
         lambda packed: packed[:6],
         lambda packed: packed[:6] + bytes(50),
-        lambda packed: lzma.compress(struct.pack("<3I", 1, 2, 3)),
-        lambda packed: lzma.compress(b"odd"),
+        lambda packed: gzip.compress(packed)[:-9],
+        lambda packed: gzip.compress(b"0,a,1\n" * 999)[:40],
+        lambda packed: gzip.compress(b"0,a,1\n" * 999)[:-6] + bytes(6),
     ],
 )
 def test_a_damaged_binary_trace_is_refused(tmp_path: Path, damage: Any) -> None:
     packed = lzma.compress(struct.pack("<2I2I", 7, 8, 100, 200))
     with pytest.raises(ConfigError, match="damaged"):
         read_trace(write(tmp_path / "t.xz", damage(packed)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lzma.compress(struct.pack("<3I", 1, 2, 3)),
+        struct.pack("<3I", 1, 2, 3),
+        b"0,a,1\n\0\1\n",
+        b"\x28\xb5\x2f\xfd\x04\x58",  # zstd
+    ],
+)
+def test_what_is_neither_is_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(ConfigError, match="neither text"):
+        read_trace(write(tmp_path / "t.xz", data))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
+def test_both_formats_may_be_compressed(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    text = write(tmp_path / "t", pack(b"\xef\xbb\xbftime,key,size\n3,b,2\n1,a,5\n"))
+    assert read_trace(text) == [(1.0, "a", 5), (3.0, "b", 2)], "in the order of time"
+    binary = write(tmp_path / "u", pack(struct.pack("<2I2I", 7, 8, 100, 200)))
+    assert read_trace(binary) == [(0.0, "7", 100), (1.0, "8", 200)]
+
+
+def test_a_trace_may_come_through_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    feeder = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"0,a,10\n" * 5000,))
+    feeder.start()
+    assert len(read_trace(tmp_path / "pipe")) == 5000
+    feeder.join()
+
+
+@given(st.binary(max_size=300), st.sampled_from([bytes, gzip.compress, lzma.compress]))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_noise_is_a_trace_or_a_configuration_error(
+    tmp_path: Path, data: bytes, pack: Callable[[bytes], bytes]
+) -> None:
+    try:
+        found = read_trace(write(tmp_path / "t", pack(data)))
+    except ConfigError as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(0 <= size <= 1 << 50 for _, _, size in found)
+
+
+def test_torn_lines_of_the_log_do_not_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = "1.000,a,10,get\n"
+    path = write(tmp_path / LOG_NAME, good * 3 + "2.000,b,1" + good + good * 2 + "3.0")
+    assert read_log([path]) == [(1.0, "a", 10)] * 5
+    assert "2 lines could not be read" in caplog.text
 
 
 def test_a_trace_without_reads_is_refused(tmp_path: Path) -> None:

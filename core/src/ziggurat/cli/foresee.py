@@ -37,7 +37,17 @@ def _size(_: click.Context, param: click.Parameter, value: str | None) -> int | 
     return size
 
 
+_TRACE = "CSV time,key,size[,op], or binary ids and sizes, plain, gzip or xz; else the store's log."
 _trace = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _svg(_: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """A file that says what will be in it."""
+    if value is not None and value.suffix.lower() != ".svg":
+        raise click.BadParameter(
+            f"it draws SVG, so name a file that ends in .svg: {str(value)!r}", param=param
+        )
+    return value
 
 
 @command(
@@ -48,9 +58,7 @@ ziggurat simulate --trace reads.csv     the caches of the stack
 ziggurat simulate --json                the store's own access log
 """,
 )
-@click.option(
-    "--trace", metavar="FILE", type=_trace, help="CSV time,key,size[,op], or xz; else the store's log."
-)
+@click.option("--trace", metavar="FILE", type=_trace, help=_TRACE)
 @click.option(
     "--capacity", metavar="SIZE", callback=_size, help="One cache of that size instead of the stack."
 )
@@ -134,9 +142,7 @@ ziggurat advise --trace reads.csv --plot mrc.svg
 ziggurat advise --policy arc --policy heat   only these
 """,
 )
-@click.option(
-    "--trace", metavar="FILE", type=_trace, help="CSV time,key,size[,op], or xz; else the store's log."
-)
+@click.option("--trace", metavar="FILE", type=_trace, help=_TRACE)
 @click.option(
     "--policy", "names", metavar="NAME", multiple=True, help="A policy to try; otherwise all that fit."
 )
@@ -144,7 +150,11 @@ ziggurat advise --policy arc --policy heat   only these
     "--last", metavar="COUNT", type=click.IntRange(1), default=_LAST, show_default=True, help="Newest reads."
 )
 @click.option(
-    "--plot", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Draw the curves as SVG."
+    "--plot",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_svg,
+    help="Draw the curves as SVG: FILE.svg, the next tier's beside it.",
 )
 @pass_session
 def advise_command(

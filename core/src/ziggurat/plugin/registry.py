@@ -201,9 +201,9 @@ class Registry:
     def _unknown(self, distribution: str, name: str) -> UnknownBackend | PluginError:
         written = f"{distribution}:{name}" if distribution else name
         installed = sorted({offer.provider.name for offer in self._all()})
-        if self.group != BACKENDS:
-            return PluginError(f"no installed distribution offers {written!r} in {self.group}")
-        parts = [f"no installed distribution offers the backend {written!r}"]
+        what = {BACKENDS: "the backend ", POLICIES: "the policy "}.get(self.group, "")
+        where = "" if what else f" in {self.group}"
+        parts = [f"no installed distribution offers {what}{written!r}{where}"]
         others = [o.provider for o in self._all() if o.provider.name == name]
         close = difflib.get_close_matches(name, installed, n=1)
         if distribution and others:
@@ -211,6 +211,8 @@ class Registry:
         elif close:
             parts.append(f"did you mean {close[0]!r}?")
         parts.append(f"installed: {', '.join(installed) or 'none'}")
+        if self.group != BACKENDS:
+            return PluginError("; ".join(parts))
         if not close and (hint := _install_hint(distribution, name)):
             parts.append(f"try: {hint}")
         return UnknownBackend("; ".join(parts))
