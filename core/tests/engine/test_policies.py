@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import frozen
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -23,9 +22,8 @@ from ziggurat.config.policies import load_policy
 from ziggurat.engine.accesslog import log_files
 from ziggurat.engine.policies import Ages
 from ziggurat.engine.traces import read_log
-from ziggurat.errors import BlobNotFound, ConfigError, PluginError, StoreUnavailable, TierUnavailable
-from ziggurat.plugin.registry import POLICIES, Provider, Registry
-from ziggurat.policy import PolicyType
+from ziggurat.errors import BlobNotFound, ConfigError, StoreUnavailable, TierUnavailable
+from ziggurat.plugin.registry import POLICIES, Registry
 
 REGISTRY = Registry(POLICIES)
 NAMES = [provider.name for provider in REGISTRY.available()]
@@ -165,48 +163,6 @@ def test_a_policy_that_a_tier_cannot_use_is_refused_when_made_by_hand(tmp_path: 
     ssd = disk("ssd", tmp_path / "ssd", role="cache", capacity=50_000, policy=chosen("arc"))
     with pytest.raises(ConfigError, match="keeps its lists in one process"):
         open_stack(tmp_path / "catalog", ssd, shelf("far", Shelf()))
-
-
-class Broken:
-    """An index that fails whenever it is asked to decide."""
-
-    hit = staticmethod(lambda key: None)
-    capacity, bytes, ghosts = 10**6, 0, 0
-
-    def admit(self, key: str, size: int) -> None:
-        raise ZeroDivisionError("no decision")
-
-    def __contains__(self, key: object) -> bool:
-        raise ZeroDivisionError
-
-    def __len__(self) -> int:
-        return 0
-
-
-@frozen
-class Nothing:
-    """No parameters."""
-
-
-def test_a_policy_that_fails_fails_no_read(tmp_path: Path) -> None:
-    type_: Any = PolicyType("broken", "", Nothing, index=lambda *given: Broken())  # type: ignore[arg-type] # broken
-    spec = memory("ram", 10**6)
-    spec.more["policy"] = PolicyConfig(Provider("broken", "elsewhere", "1"), type_, Nothing())
-    with open_stack(tmp_path / "catalog", spec, shelf("far", Shelf())) as store:
-        ((cid, data),) = blobs(store, [1000])
-        for _ in range(3):
-            assert store.get(cid) == data
-        assert any("no decision" in str(error) for error in store.failures())
-        assert store.explain(cid).expected == ()
-        assert used(store)["ram"] == 0
-
-
-def test_a_policy_that_cannot_be_made_is_blamed_by_name(tmp_path: Path) -> None:
-    type_: Any = PolicyType("broken", "", Nothing, index=lambda *given: 1 / 0)  # type: ignore[arg-type] # broken
-    spec = memory("ram", 10**6)
-    spec.more["policy"] = PolicyConfig(Provider("broken", "elsewhere", "1"), type_, Nothing())
-    with pytest.raises(PluginError, match="'broken' of elsewhere 1 raised ZeroDivisionError"):
-        open_stack(tmp_path / "catalog", spec, shelf("far", Shelf()))
 
 
 def test_what_heat_learned_is_kept_and_found_again(tmp_path: Path) -> None:

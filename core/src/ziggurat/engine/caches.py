@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from ziggurat.content import Cid
@@ -99,8 +99,15 @@ class VolatileCache:
         block = self._get(key)
         if block is None:
             return None
-        self._hit(key)
+        self._note((key,))
         return block, self.tier.proved
+
+    def _note(self, keys: Iterable[str]) -> None:
+        """Tell the policy of hits."""
+        try:
+            deque(map(self._hit, keys), maxlen=0)
+        except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
+            self._failures.note(error)
 
     def size_of(self, key: str) -> int | None:
         """Bytes of a block that is here, without a trace in the policy or the counts."""
@@ -121,7 +128,7 @@ class VolatileCache:
     def _tell(self) -> None:
         take = self._warm.popleft
         keys = [take() for _ in range(len(self._warm))]
-        deque(map(self._hit, keys), maxlen=0)
+        self._note(keys)
         self._served.update(keys)
 
     def admit(self, key: str, block: bytes) -> None:
@@ -158,11 +165,11 @@ class VolatileCache:
                 except ZigguratError as left:
                     self._failures.note(left)  # its bytes may be there: they go on counting
                 else:
-                    self.index.drop(key)
+                    self._forget(key)
 
     def _undo(self, key: str, still_there: Sequence[str]) -> None:
         """A victim that cannot be evicted still takes room: account it again instead of the new block."""
-        self.index.drop(key)
+        self._forget(key)
         for victim in still_there:
             try:
                 stat = self.tier.stat_key(victim)
@@ -176,9 +183,15 @@ class VolatileCache:
         """`BlockCache.drop`."""
         with self._step:
             gone = self.tier.evict_block(key)
-            self.index.drop(key)
+            self._forget(key)
             self._ages.forget(key)
             return gone
+
+    def _forget(self, key: str) -> None:
+        try:
+            self.index.drop(key)
+        except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
+            self._failures.note(error)
 
     def usage(self) -> tuple[int, int]:
         """`BlockCache.usage`."""

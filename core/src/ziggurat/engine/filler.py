@@ -11,7 +11,7 @@ from ziggurat.backend import Medium
 from ziggurat.catalog import Admission, Catalog
 from ziggurat.config.model import PolicyConfig
 from ziggurat.engine.events import Failures
-from ziggurat.engine.policies import Experience, ranker_for
+from ziggurat.engine.policies import Experience, careful, ranker_for
 from ziggurat.engine.records import Expectation
 from ziggurat.errors import ConfigError, TierUnavailable, ZigguratError
 from ziggurat.policy import Observer, Ranker
@@ -48,17 +48,19 @@ class PersistentCache:
         self.policy = policy.provider.name
         self._catalog, self._rows, self._chosen = catalog, catalog.cache, policy
         self._experience: Experience | None = None
+        self._failures = failures
         self._rank_with(ranker_for(policy, None))
         self._evicted, self._ages = 0, 0.0
-        self._filler, self._failures = filler, failures
+        self._filler = filler
         self._medium: str | None = None
         self.waiting: dict[str, bytes] = {}
         self.waiting_bytes = 0
         self._touched: deque[tuple[str, float]] = deque(maxlen=_TOUCHES)
 
     def _rank_with(self, ranker: Ranker) -> None:
-        self._ranker = ranker
-        self._observer = ranker if isinstance(ranker, Observer) else None
+        self._own = ranker
+        self._ranker = careful(ranker, self._chosen, self._failures)
+        self._observer = self._ranker if isinstance(self._ranker, Observer) else None
 
     # -- for readers ------------------------------------------------------------------------------
 
@@ -117,7 +119,7 @@ class PersistentCache:
             state = self._catalog.learned.of(found.id, self._chosen.type.name)
             if state is not None:
                 self._rank_with(ranker_for(self._chosen, state))
-            self._experience = Experience(self._catalog, found.id, self._chosen, self._ranker, self._failures)
+            self._experience = Experience(self._catalog, found.id, self._chosen, self._own, self._failures)
             self._medium = found.id
             self.fill({})  # what dead processes left, and what no longer fits
         return self._medium

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ziggurat.catalog import Catalog
 from ziggurat.config.model import PolicyConfig
@@ -12,10 +12,11 @@ from ziggurat.config.policies import default_policy, policy_problem
 from ziggurat.engine.events import Failures
 from ziggurat.errors import ConfigError, PluginError, ZigguratError
 from ziggurat.plugin.registry import POLICIES, Registry
-from ziggurat.policy import Index, Learner, Ranker
+from ziggurat.policy import Forecast, Index, Learner, LruRanker, Observer, Ranker, Row
+from ziggurat.policy.protocols import R
 from ziggurat.tiers import CacheTier
 
-__all__ = ["Ages", "Experience", "blame", "index_for", "policy_of", "ranker_for"]
+__all__ = ["Ages", "Experience", "blame", "careful", "index_for", "policy_of", "ranker_for"]
 
 _EVERY = 30.0
 """Seconds between two exchanges of what was learned."""
@@ -71,6 +72,63 @@ def blame(policy: PolicyConfig, error: Exception) -> PluginError:
     )
 
 
+class CarefulRanker:
+    """A ranker whose failures are noted, not raised: then the least recently used go.
+
+    Args:
+        ranker: The policy's own.
+        policy: Who is to blame.
+        failures: Where failures are noted.
+    """
+
+    def __init__(self, ranker: Ranker, policy: PolicyConfig, failures: Failures) -> None:
+        self._ranker, self._policy, self._failures = ranker, policy, failures
+
+    def rank(self, rows: Sequence[R], now: float) -> Sequence[R]:
+        """See `Ranker.rank`."""
+        try:
+            return self._ranker.rank(rows, now)
+        except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache must find a victim
+            self._failures.note(blame(self._policy, error))
+            return LruRanker().rank(rows, now)
+
+    def forecast(self, row: Row, now: float) -> Forecast:
+        """See `Ranker.forecast`; it raises what the policy raises."""
+        return self._ranker.forecast(row, now)
+
+
+class CarefulObserver(CarefulRanker):
+    """The same for one that observes: what it fails to learn is not learned."""
+
+    def __init__(self, ranker: Ranker, observer: Observer, policy: PolicyConfig, failures: Failures) -> None:
+        super().__init__(ranker, policy, failures)
+        self._observer = observer
+
+    def seen(self, row: Row, now: float) -> float:
+        """See `Observer.seen`."""
+        try:
+            return self._observer.seen(row, now)
+        except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
+            self._failures.note(blame(self._policy, error))
+            return row.gap
+
+    def watch(
+        self, residents: Sequence[Row], entries: int, ghosts: Sequence[Row], gone: int, now: float
+    ) -> None:
+        """See `Observer.watch`."""
+        try:
+            self._observer.watch(residents, entries, ghosts, gone, now)
+        except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache must find a victim
+            self._failures.note(blame(self._policy, error))
+
+
+def careful(ranker: Ranker, policy: PolicyConfig, failures: Failures) -> CarefulRanker:
+    """The ranker of a cache at work: it never fails."""
+    if isinstance(ranker, Observer):
+        return CarefulObserver(ranker, ranker, policy, failures)
+    return CarefulRanker(ranker, policy, failures)
+
+
 class Experience:
     """What the policy of one cache learns, joined now and then with what others learned.
 
@@ -88,7 +146,7 @@ class Experience:
         self._join: Callable[[bytes | None], bytes] | None = (
             learner.exchange if isinstance(learner, Learner) and catalog is not None else None
         )
-        self._catalog, self._cache, self._policy = catalog, cache, policy.type.name
+        self._catalog, self._cache, self._policy = catalog, cache, policy
         self._failures = failures
         self._next = time.monotonic() + _EVERY
 
@@ -98,9 +156,11 @@ class Experience:
             return
         self._next = time.monotonic() + _EVERY
         try:
-            self._catalog.learned.exchange(self._cache, self._policy, self._join)
+            self._catalog.learned.exchange(self._cache, self._policy.type.name, self._join)
         except ZigguratError as error:
             self._failures.note(error)
+        except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
+            self._failures.note(blame(self._policy, error))
 
 
 class Ages:
