@@ -54,9 +54,10 @@ def test_the_command_writes_the_page(tmp_path):
     arguments += ["--points", str(tmp_path / "points.jsonl")]
     assert policies.main(arguments) == 0
     text = page.read_text(encoding="utf-8")
-    assert "| arc | 1.000 [1.00] | 1.000 [1.00] |" in text
+    assert text.count("| arc | 1.000 [1.00] | 1.000 [1.00] |") == 2
     assert "| heat | " in text
     assert "cloudPhysicsIO; the first 3,000 requests of each." in text
+    assert "zipf, zipf-and-scans, zipf-drifting; the first 3,000 requests of each." in text
     measured = (tmp_path / "points.jsonl").read_text(encoding="utf-8")
     assert policies.main(arguments) == 0
     assert page.read_text(encoding="utf-8") == text

@@ -19,6 +19,7 @@ __all__ = ["ArcIndex", "ArcParameters", "make_index", "policy"]
 
 _HITS = 16_384
 _SIZES = 4_096
+_GHOSTS, _GHOSTS_AT_LEAST = 8, 128  # of each list: for each resident, and besides
 
 
 @frozen
@@ -126,7 +127,9 @@ class ArcIndex:
     def drop(self, key: str) -> bool:
         """See `Index.drop`; it keeps no history of what is dropped."""
         with self._lock:
-            return self._remove(key)
+            gone = self._remove(key)
+            self._trim()
+            return gone
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._frequent)
@@ -194,12 +197,17 @@ class ArcIndex:
             victims.append(victim)
 
     def _trim(self) -> None:
-        """Forget the oldest ghosts."""
+        """Forget the oldest ghosts: by bytes, and by number after one large block came for many small."""
         ghosts, capacity = self._recent_ghosts, self._capacity
         while ghosts and self._recent_bytes + self._recent_gone > capacity:
             self._recent_gone -= ghosts.popitem(last=False)[1]
         ghosts, both = self._frequent_ghosts, 2 * capacity - self._recent_gone
         while ghosts and self._recent_bytes + self._frequent_bytes + self._frequent_gone > both:
+            self._frequent_gone -= ghosts.popitem(last=False)[1]
+        most = _GHOSTS * (len(self._recent) + len(self._frequent)) + _GHOSTS_AT_LEAST
+        while len(self._recent_ghosts) > most:
+            self._recent_gone -= self._recent_ghosts.popitem(last=False)[1]
+        while len(ghosts) > most:
             self._frequent_gone -= ghosts.popitem(last=False)[1]
 
 

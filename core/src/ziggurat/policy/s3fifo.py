@@ -17,6 +17,7 @@ from ziggurat.policy.protocols import Index, PolicyType
 __all__ = ["S3FifoIndex", "S3FifoParameters", "make_index", "policy"]
 
 _HITS = 16_384
+_GHOSTS, _GHOSTS_AT_LEAST = 16, 256
 _USES = 3  # a counter of two bits
 
 
@@ -167,7 +168,9 @@ class S3FifoIndex:
         if size:  # what took no bytes has no ghost: bytes would not bound their number
             self._ghosts[key] = size
             self._ghost_bytes += size
-            while self._ghost_bytes > self._ghost_limit:
+            # By number too: one large block may come for many small ones.
+            most = _GHOSTS * (len(self._small) + len(self._main)) + _GHOSTS_AT_LEAST
+            while self._ghost_bytes > self._ghost_limit or len(self._ghosts) > most:
                 self._ghost_bytes -= self._ghosts.popitem(last=False)[1]
 
     def _leave_main(self, victims: list[str]) -> None:
