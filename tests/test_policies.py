@@ -11,7 +11,7 @@ TRACES = Path(__file__).parent / "traces"
 
 @pytest.fixture(scope="module")
 def trace():
-    return policies.load(TRACES / "cloudPhysicsIO.trace.xz", 40_000)
+    return policies.load(TRACES / "cloudPhysicsIO.trace.xz", 80_000)
 
 
 def test_arc_decides_as_libcachesim_request_by_request(trace):

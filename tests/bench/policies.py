@@ -233,8 +233,8 @@ def page(lines: dict[str, Line], requests: int | None) -> str:
     if recorded:
         text += ["", "## On recorded traces", "", f"Traces: {', '.join(recorded)}{first}"]
         text += [
-            "That the guard of `heat` begins with SLRU in an index and with heat in a ranker was chosen by these",
-            "traces, and so they flatter it.",
+            "That the guard of `heat` begins with SLRU in an index and with heat in a ranker was chosen by",
+            "these traces, and so they flatter it.",
             "",
             *_table(lines, recorded),
         ]
