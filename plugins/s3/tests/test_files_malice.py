@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -13,14 +14,14 @@ import pytest
 from tests.support.servers.s3 import S3Server
 from tests.support.servers.wire import Scripted, error_body
 
-from ziggurat.errors import TierError, TierThrottled, TierUnavailable, Unsupported
+from ziggurat.errors import TierDenied, TierError, TierThrottled, TierUnavailable, Unsupported
 from ziggurat_s3 import ConnectionOptions, S3Files
 from ziggurat_s3.files import ObjectChanged, TransferIncomplete
 
 Answer = tuple[int, bytes, dict[str, str]]
 
 
-def listing(keys: list[str], size: int = 4) -> bytes:
+def listing(keys: list[str], size: int = 4, *, more: bool = False) -> bytes:
     rows = "".join(
         f"<Contents><Key>{quote(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
         f'<ETag>"{"0" * 32}"</ETag><Size>{size}</Size></Contents>'
@@ -28,7 +29,8 @@ def listing(keys: list[str], size: int = 4) -> bytes:
     )
     return (
         '<?xml version="1.0"?><ListBucketResult><EncodingType>url</EncodingType>'
-        "<IsTruncated>false</IsTruncated>"
+        f"<IsTruncated>{str(more).lower()}</IsTruncated>"
+        f"{'<NextContinuationToken>t</NextContinuationToken>' * more}"
         f"{rows}</ListBucketResult>"
     ).encode()
 
@@ -242,6 +244,36 @@ def test_an_answer_that_is_too_short_or_cut_is_no_file(tmp_path: Path) -> None:
         files_at(service.url).dl_file("bucket", "k", tmp_path / "k")
     assert caught.value.retryable
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("operation", ["dl_dir", "cp_dir"])
+def test_a_listing_that_breaks_off_is_told_with_what_was_done(tmp_path: Path, operation: str) -> None:
+    pages: list[str] = []
+
+    def answer(method: str, path: str, body: bytes) -> Answer:
+        if "list-type" in path and "prefix=to" in path:
+            return 200, listing([]), {}
+        if "list-type" in path:
+            pages.append(path)
+            first = "continuation-token" not in path
+            denied = (403, error_body("AccessDenied"), dict[str, str]())
+            return (200, listing(["d/a", "d/b"], more=True), {}) if first else denied
+        if method == "PUT":
+            return result("0" * 32)
+        head = {"ETag": f'"{"0" * 32}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        return 200, b"text", head
+
+    with Scripted(answer) as service:
+        files = files_at(service.url)
+        down = partial(files.dl_dir, "bucket", "d", tmp_path)
+        work = down if operation == "dl_dir" else partial(files.cp_dir, "bucket", "d", "bucket", "to")
+        with pytest.raises(TransferIncomplete) as caught:
+            work()
+    report = caught.value.report
+    assert [one.key for one in report.failures] == ["d/"]
+    assert isinstance(report.failures[0].error, TierDenied)
+    assert {one.key.rpartition("/")[2] for one in report.results} == {"a", "b"}
+    assert len(pages) == 2
 
 
 def test_one_refusal_among_many_deletions_is_told(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import define, frozen
 
@@ -22,6 +23,8 @@ from ziggurat_s3.files._records import (
 )
 
 __all__ = ["Job", "Many", "one_at_a_time"]
+
+T = TypeVar("T")
 
 _GIVE_UP = 10  # files in a row that the service failed, without one that it did
 
@@ -80,7 +83,8 @@ class Many:
 
         Raises:
             TransferIncomplete: Something failed; the error has the report.
-            Exception: The jobs could not be told, or the callback raised; what had begun was ended.
+            TierError: Nothing could be begun.
+            Exception: The callback raised; what had begun was ended.
         """
         results: list[FileResult] = []
         failures: list[FileFailure] = []
@@ -107,7 +111,7 @@ class Many:
                 self.tell(failures[-1])
 
         try:
-            for job in jobs:
+            for job in self.listed(jobs, lambda: bool(results or failures or running), failures):
                 if failed_in_a_row >= _GIVE_UP and last is not None:
                     failures.append(self._untried(job, last))
                     self.tell(failures[-1])
@@ -120,6 +124,30 @@ class Many:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         return self.ended(results, failures)
+
+    def listed(
+        self, rows: Iterable[T], begun: Callable[[], bool], failures: list[FileFailure]
+    ) -> Iterator[T]:
+        """What is to be done, as far as it can be listed.
+
+        Args:
+            rows: What is listed while it is done.
+            begun: Whether anything was begun; before, an error passes.
+            failures: Gets the error that ends the listing early, about the directory itself.
+        """
+        source = iter(rows)
+        while True:
+            try:
+                row = next(source)
+            except StopIteration:
+                return
+            except (ZigguratError, OSError) as error:
+                if not begun():
+                    raise
+                failures.append(FileFailure(self.bucket, self.prefix, None, error))
+                self.tell(failures[-1])
+                return
+            yield row
 
     def ended(self, results: Sequence[FileResult], failures: Sequence[FileFailure]) -> DirectoryReport:
         """The report.

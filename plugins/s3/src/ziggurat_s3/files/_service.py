@@ -82,7 +82,8 @@ class Service:
     def __init__(
         self, options: ConnectionOptions, timeouts: Timeouts, *, attempts: int, max_wait: float
     ) -> None:
-        self._options, self._timeouts = options, timeouts
+        self._settings, self._timeouts = options.settings(), timeouts
+        self._endpoint = self._settings.endpoint_url  # named in messages
         self._attempts, self._max_wait = attempts, max_wait
         self.checksums = True
         self.asking: dict[str, Any] = {}
@@ -96,7 +97,7 @@ class Service:
     @cached_property
     def clients(self) -> Clients:
         """Session and clients, shared by everybody with the same options."""
-        return clients_for(self._options.settings(), self._timeouts)
+        return clients_for(self._settings, self._timeouts)
 
     @property
     def s3(self) -> S3Client:
@@ -139,16 +140,18 @@ class Service:
             with self.told(task):
                 return function()
 
-        if self._attempts <= 1:
-            return once()
+        return self._repeated(once)
+
+    @cached_property
+    def _repeated(self) -> Callable[[Callable[[], T]], T]:
+        """Calls something until it is done, or fails for good."""
         import stamina
 
-        # stamina logs each retry; without a handler anywhere Python would print that on stderr.
+        # It logs each retry; without a handler anywhere Python would print that on stderr.
         logging.getLogger("stamina").addHandler(logging.NullHandler())
-        caller = stamina.RetryingCaller(attempts=self._attempts, timeout=None, wait_max=self._max_wait).on(
+        return stamina.RetryingCaller(attempts=self._attempts, timeout=None, wait_max=self._max_wait).on(
             self._worth_retrying
         )
-        return caller(once)
 
     def _worth_retrying(self, error: Exception) -> bool | float:
         if not isinstance(error, TierError) or not error.retryable or isinstance(error, ObjectChanged):
@@ -160,7 +163,7 @@ class Service:
     def told(self, task: Task) -> Iterator[None]:
         """Turn what the libraries raise into errors of ours that say what they are about."""
         try:
-            with Translated(task.bucket, self._endpoint()):
+            with Translated(task.bucket, self._endpoint):
                 try:
                     yield
                 except Exception as error:
@@ -180,10 +183,6 @@ class Service:
                 error.args = (error.message,)
             raise
 
-    def _endpoint(self) -> str:
-        """Named in messages where it is not AWS; what cannot be known yet is not named."""
-        return self._options.settings().endpoint_url
-
     def _absent(self, task: Task, answer: Answer, error: Exception) -> None:
         """Raise for a 404 that is about an object; that of a HEAD, and obstore's, can mean the bucket too.
 
@@ -194,7 +193,7 @@ class Service:
         missing = answer.status == 404 or isinstance(error, FileNotFoundError)
         if not missing or not task.key or answer.code not in _ABSENT:
             return
-        translated = Translated(task.bucket, self._endpoint())
+        translated = Translated(task.bucket, self._endpoint)
         try:
             with translated:
                 self.s3.head_bucket(Bucket=task.bucket)

@@ -91,7 +91,8 @@ def remove_directory(service: Service, many: Many) -> DirectoryReport:
     """Delete what is in a directory, a thousand in one request where the service can."""
     results: list[FileResult] = []
     failures: list[FileFailure] = []
-    rows = everything(service, many.op, many.bucket, many.prefix)
+    listing = everything(service, many.op, many.bucket, many.prefix)
+    rows = many.listed(listing, lambda: bool(results or failures), failures)
     one_by_one = False
     while batch := list(islice(rows, _BATCH)):
         # XML cannot hold most control characters, so these are not named in a list.
