@@ -321,11 +321,11 @@ def test_silence_in_mid_body() -> None:
         failure(lambda: list(answer.chunks()), TierTimeout, "no answer in time", True)
 
 
-def test_an_answer_without_its_headers_is_no_blob() -> None:
+def test_a_web_page_is_no_copy() -> None:
     page = {"Content-Type": "text/html", "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
     with Scripted(lambda *_: (200, b"<html>a page</html>", page)) as server:
         s3 = scripted(server.url)
-        for name in ("get", "has", "stat", "evict"):
+        for name in ("has", "stat", "evict"):
             failure(calls(s3)[name], TierUnavailable, "no S3 service: correct endpoint_url", False)
 
 
