@@ -135,13 +135,28 @@ class Guard:
         Raises:
             TierError: As the hook, after the attempts were used up.
         """
-        if self._retry.attempts <= 1:
+        try:
             return self._once(hook, args)
-        stamina = _stamina()
-        caller = stamina.RetryingCaller(
-            attempts=self._retry.attempts, timeout=None, wait_max=self._retry.max_wait
-        ).on(_worth_retrying(self._retry.max_wait))
-        return cast("T", caller(self._once, hook, args))
+        except TierError as error:
+            if self._retry.attempts <= 1 or not error.retryable:
+                raise
+            failure: TierError | None = error
+        # Most calls succeed at once, and the library's bookkeeping costs as much as a small read does: it
+        # takes over from the first failure on, which it is told as if it had made that call.
+
+        def again() -> T:
+            nonlocal failure
+            if failure is not None:
+                first, failure = failure, None
+                raise first
+            return self._once(hook, args)
+
+        caller = (
+            _stamina()
+            .RetryingCaller(attempts=self._retry.attempts, timeout=None, wait_max=self._retry.max_wait)
+            .on(_worth_retrying(self._retry.max_wait))
+        )
+        return cast("T", caller(again))
 
     def _once(self, hook: Callable[..., T], args: tuple[object, ...]) -> T:
         self.breaker.check()
