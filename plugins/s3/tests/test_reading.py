@@ -108,7 +108,7 @@ def test_many_objects_are_listed(make: Make, s3_server: S3Server) -> None:
 
 
 BOTH_WAYS = """
-import os, resource, sys
+import os, re, sys
 from ziggurat import open_store
 endpoint, key, bucket, folder, mib = sys.argv[1:6]
 mib = int(mib)
@@ -116,9 +116,12 @@ piece = os.urandom(1 << 20)
 options = {"bucket": bucket, "endpoint_url": endpoint, "access_key_id": key,
     "secret_access_key": {"env": "THE_SECRET"}}
 tier = {"name": "s3", "backend": "s3", "role": "store", "options": options}
+def peak():  # of this program alone: what getrusage says begins with what its parent had
+    with open("/proc/self/status") as file:
+        return int(re.search(r"VmHWM:\\s+(\\d+)", file.read())[1])
 with open_store({"store": {"path": folder}, "tier": [tier]}) as store:
     store.put(b"x" * (1 << 20))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     path = folder + "/source"
     with open(path, "wb") as file:
         for _ in range(mib):
@@ -127,7 +130,7 @@ with open_store({"store": {"path": folder}, "tier": [tier]}) as store:
     cid = store.put(pathlib.Path(path)).cid
     size = sum(len(part) for part in store.stream(cid))
     assert size == mib << 20, size
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, flush=True)
+    print((peak() - before) // 1024, flush=True)
 """
 
 
@@ -139,4 +142,4 @@ def test_memory_does_not_grow_with_the_blob(
     process = child(BOTH_WAYS, versitygw.endpoint, versitygw.access_key, bucket, tmp_path / "store", 512)
     said, _ = process.communicate(timeout=250)
     assert process.returncode == 0
-    assert int(said) < 250, f"{said} MiB for 512"
+    assert 10 < int(said) < 250, f"{said} MiB for 512"
