@@ -119,7 +119,8 @@ class Storacha:
             if note and (index := self._index_of(cid, note)) is not None:
                 here.uploads.remove_blobs(cid, index.shards, [note])
             return Evicted(False)
-        names = [note] if note else here.index_names(cid)
+        # Put again with another shard size, it has more than one.
+        names = list(dict.fromkeys([*here.index_names(cid), *([note] if note else [])]))
         removed = here.uploads.remove(row.root, names)
         here.positions.forget(cid)
         if removed is None:

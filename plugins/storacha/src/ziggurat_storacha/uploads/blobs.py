@@ -87,25 +87,46 @@ class Blobs:
             TierFull: The space has no plan, or no room.
             TierError: They are not stored, or it cannot be told.
         """
-        digest = digest or digest_of(data)
-        receipt = self.service.invoke(
-            "space/blob/add", self.space, {"blob": {"digest": digest, "size": len(data)}}
-        )
-        self.service.ok(receipt, "space/blob/add")
-        try:
-            work = _Work.of(receipt, self.service, digest)
-        except (MalformedContent, KeyError, TypeError, ValueError, LookupError) as error:
-            raise self._strange(f"the answer to space/blob/add lacks a part ({error})") from error
-        sent = False
-        if work.accepted is None:
-            if work.address is not None:
+        return self.add_all([(digest or digest_of(data), data)], cancel=cancel)[0]
+
+    def add_all(
+        self, blobs: Sequence[tuple[bytes, bytes]], *, cancel: threading.Event | None = None
+    ) -> list[Stored]:
+        """Store several small blobs, their invocations in shared requests; see `add`.
+
+        Args:
+            blobs: Multihash and bytes of each.
+            cancel: Ends a wait.
+
+        Returns:
+            What became of each, in order.
+
+        Raises:
+            TierError: Some are not stored, or it cannot be told.
+        """
+        asked = [
+            self.service.invocation(
+                "space/blob/add", self.space, {"blob": {"digest": digest, "size": len(data)}}
+            )
+            for digest, data in blobs
+        ]
+        works = [
+            self._work(receipt, digest)
+            for receipt, (digest, _) in zip(self.service.execute(asked), blobs, strict=True)
+        ]
+        sent = [False] * len(works)
+        for place, (work, (_, data)) in enumerate(zip(works, blobs, strict=True)):
+            if work.accepted is None and work.address is not None:
                 self._send(data, work.address, cancel)
-                sent = True
-            self._conclude(work)
-        done = work.accepted or self.service.poll(
-            work.accept.cid, executor=work.accept.ucan.audience, patience=_PATIENCE, cancel=cancel
-        )
-        return Stored(digest, len(data), sent, self._location(done, digest))
+                sent[place] = True
+        self._conclude([work for work in works if work.accepted is None])
+        stored: list[Stored] = []
+        for work, (digest, data), now in zip(works, blobs, sent, strict=True):
+            done = work.accepted or self.service.poll(
+                work.accept.cid, executor=work.accept.ucan.audience, patience=_PATIENCE, cancel=cancel
+            )
+            stored.append(Stored(digest, len(data), now, self._location(done, digest)))
+        return stored
 
     def sizes(self, digests: Sequence[bytes]) -> list[int | None]:
         """Bytes of blobs of the space, None for one that it does not have; many in one request.
@@ -188,17 +209,30 @@ class Blobs:
             cancel=cancel,
         )
 
-    def _conclude(self, work: _Work) -> None:
-        """Say that the bytes are there, in the name of the key that the service made for the task."""
-        cid, block = issue_receipt(work.key, work.put.cid, {})
-        self.service.call(
-            "ucan/conclude",
-            self.service.agent.did,
-            {"receipt": cid},
-            proofs=(),
-            facts=[{"0": cid}],
-            attached={cid: block},
-        )
+    def _work(self, receipt: Receipt, digest: bytes) -> _Work:
+        self.service.ok(receipt, "space/blob/add")
+        try:
+            return _Work.of(receipt, self.service, digest)
+        except (MalformedContent, KeyError, TypeError, ValueError, LookupError) as error:
+            raise self._strange(f"the answer to space/blob/add lacks a part ({error})") from error
+
+    def _conclude(self, works: Sequence[_Work]) -> None:
+        """Say that the bytes are there, in the name of the keys that the service made for the tasks."""
+        service, asked = self.service, []
+        for work in works:
+            cid, block = issue_receipt(work.key, work.put.cid, {})
+            asked.append(
+                service.invocation(
+                    "ucan/conclude",
+                    service.agent.did,
+                    {"receipt": cid},
+                    proofs=(),
+                    facts=[{"0": cid}],
+                    attached={cid: block},
+                )
+            )
+        for receipt in service.execute(asked) if asked else ():
+            service.ok(receipt, "ucan/conclude")
 
     def _location(self, accepted: Receipt, digest: bytes) -> str:
         """Where the node says that the bytes are; also proves that it speaks of these bytes."""

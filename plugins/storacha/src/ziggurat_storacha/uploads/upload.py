@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from attrs import field, frozen
@@ -38,6 +39,8 @@ _ASK_FROM = 1 << 20  # bytes of a shard from which it is asked for before it is 
 
 Pair = tuple[Cid, bytes]
 Progress = Callable[[int], object]
+Made = tuple[bytes, int, tuple[Slice, ...]]
+"""Multihash, bytes and slices of a shard."""
 
 
 @frozen
@@ -56,7 +59,7 @@ class Uploaded:
 
     root: Cid
     shards: tuple[Cid, ...]
-    made: tuple[tuple[bytes, int, tuple[Slice, ...]], ...] = field(repr=False)
+    made: tuple[Made, ...] = field(repr=False)
     index: bytes = field(repr=lambda value: value.hex())
     stored: int
     sent: int
@@ -150,24 +153,48 @@ class Uploads:
         progress: Progress | None,
         cancel: threading.Event | None,
     ) -> Uploaded:
-        made: list[tuple[bytes, int, tuple[Slice, ...]]] = []
+        held = deque([next(shards)])
+        if len(held[0].data) < _ASK_FROM:
+            held.extend(islice(shards, 1))
+            if len(held) == 1:
+                return self._send_small(root, held.pop(), progress, cancel)
+        made: list[Made] = []
         with _Sending(self.blobs, self._at_once, progress, cancel) as sending:
-            for shard in shards:
+            while held or (held := deque(islice(shards, 1))):
+                shard = held.popleft()
                 made.append((shard.digest, len(shard.data), shard.slices))
                 sending.submit(shard.data, shard.digest)
                 del shard
             # The index goes beside the last shards: it says nothing before it is registered.
             index = encode_index(root, made)
-            digest = digest_of(index)
-            sending.submit(index, digest, quiet=True)
-            sent, locations = sending.finish()
+            sending.submit(index, digest_of(index), quiet=True)
+            return self._register(root, made, index, sending.finish())
+
+    def _send_small(
+        self, root: Cid, shard: Shard, progress: Progress | None, cancel: threading.Event | None
+    ) -> Uploaded:
+        """One small shard and its index travel together."""
+        made: list[Made] = [(shard.digest, len(shard.data), shard.slices)]
+        index = encode_index(root, made)
+        stored = self.blobs.add_all([(shard.digest, shard.data), (digest_of(index), index)], cancel=cancel)
+        if progress is not None:
+            progress(len(shard.data))
+        return self._register(root, made, index, stored)
+
+    def _register(self, root: Cid, made: list[Made], index: bytes, stored: list[Stored]) -> Uploaded:
+        digest = digest_of(index)
         self.service.call("space/index/add", self.space, {"index": shard_cid(digest)})
         answer = self.service.call(
             "upload/add", self.space, {"root": root, "shards": [shard_cid(one) for one, _, _ in made]}
         )
-        size = sum(size for _, size, _ in made)
         return Uploaded(
-            root, _links(answer, "shards"), tuple(made), digest, size + len(index), sent, locations
+            root,
+            _links(answer, "shards"),
+            tuple(made),
+            digest,
+            sum(size for _, size, _ in made) + len(index),
+            sum(one.size for one in stored if one.sent),
+            {one.digest: one.location for one in stored if one.location},
         )
 
     # -- looking --------------------------------------------------------------------------------
@@ -325,14 +352,11 @@ class _Sending:
             self._done.append(self._running.popleft().result())
         self._running.append(self._threads.submit(self._send, data, digest, quiet))
 
-    def finish(self) -> tuple[int, dict[bytes, str]]:
-        """Wait for all; gives the bytes that were sent, and where nodes say that blobs are."""
+    def finish(self) -> list[Stored]:
+        """Wait for all; gives what became of them."""
         while self._running:
             self._done.append(self._running.popleft().result())
-        return (
-            sum(one.size for one in self._done if one.sent),
-            {one.digest: one.location for one in self._done if one.location},
-        )
+        return self._done
 
     def _send(self, data: bytes, digest: bytes, quiet: bool) -> Stored:
         size = len(data)
