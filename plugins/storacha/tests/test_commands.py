@@ -16,7 +16,8 @@ import pytest
 from plugins.storacha.tests.running import Run
 from tests.support.servers.storacha import OfficialCli, StorachaServer
 
-from ziggurat_storacha.client import Key, read_proof
+from ziggurat.cli import main
+from ziggurat_storacha.client import Capability, Key, archive, delegate, read_proof
 from ziggurat_storacha.commands import storacha as storacha_group
 
 EMAIL = "grace@example.org"
@@ -156,9 +157,35 @@ def test_errors_have_their_exit_codes(run: Run, tmp_path: Path) -> None:
     assert run("login", EMAIL, STORACHA_SERVICE_URL="nonsense").code == 3
     assert run("token", "--expires", "1h").code == 2
     assert run("token", "--can", "upload/list", "--expires", "soon").code == 2
+    for time_ in ("0d", "2001-01-31", "1970-01-01T00:00Z"):
+        refused = run("token", "--can", "upload/list", "--expires", time_)
+        assert (refused.code, "is not ahead" in refused.err) == (2, True)
+    for wait in ("nan", "inf", "1e9", "-1"):
+        assert run("login", EMAIL, "--wait", wait).code == 2
     assert run("whoami", "--tier", "none").code == 3
     (tmp_path / "bad").write_bytes(b"nonsense")
     assert run("proof", "add", "bad").code == 6
+
+
+def test_a_proof_is_shown_without_moving_the_cursor(
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What stands in a delegation is somebody else's to say."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    space = Key.generate()
+    held = [Capability("evil/\x1b[2j", space.did), Capability("a/b", "x:\x1b]0;title\x07")]
+    made = delegate(space, Key.generate().did, held, expiration=None)
+    (tmp_path / "evil.car").write_bytes(archive(made))
+    assert main(["storacha", "proof", "show", "evil.car"]) == 8
+    out, err = capsys.readouterr()
+    assert "holds, through 1" in out
+    assert "is not granted" in err
+    assert "\x1b" not in out + err
 
 
 def test_an_interrupted_login_changes_nothing(

@@ -2,60 +2,39 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from plugins.storacha.tests.chains import (
+    ACCOUNT,
+    ALICE,
+    AUTHORITY,
+    BOB,
+    EVE,
+    NOW,
+    SERVICE,
+    SPACE,
+    WANTED,
+    WEB,
+    attest,
+    by_account,
+    grant,
+)
 
-from ziggurat.content import dagcbor
+from ziggurat.content import RAW, Cid, dagcbor
 from ziggurat.errors import TierDenied
-from ziggurat_storacha.client.delegation import Delegation, delegate
-from ziggurat_storacha.client.keys import ABSENT, Key
-from ziggurat_storacha.client.proofs import Authority, Proofs, ability_covers, covers, validate
-from ziggurat_storacha.client.ucan import Capability, Ucan, decode_ucan
-
-NOW = int(time.time())
-SPACE, ALICE, BOB, EVE, SERVICE = (Key(bytes([n]) * 32) for n in range(1, 6))
-WEB = "did:web:up.example.org"
-ACCOUNT = "did:mailto:example.org:ada"
-AUTHORITY = Authority(WEB, SERVICE.did)
-
-
-def grant(
-    key: Key,
-    audience: str,
-    can: str = "*",
-    resource: str = SPACE.did,
-    *,
-    proofs: Sequence[Delegation] = (),
-    expiration: int | None = None,
-    nb: dict[str, Any] | None = None,
-    **more: Any,
-) -> Delegation:
-    made = [Capability(can, resource, nb)]
-    return delegate(key, audience, made, expiration=expiration, proofs=proofs, **more)
-
-
-def by_account(audience: str, proofs: Sequence[Delegation] = (), resource: str = "ucan:*") -> Delegation:
-    """What the service makes out in the name of an account: nobody signs it."""
-    signed = delegate(ALICE, audience, [Capability("*", resource)], expiration=None, proofs=proofs)
-    value = dagcbor.decode(signed.ucan.block)
-    assert isinstance(value, dict)
-    from ziggurat_storacha.client.did import did_bytes
-
-    block = dagcbor.encode({**value, "iss": did_bytes(ACCOUNT), "s": ABSENT})
-    return Delegation(decode_ucan(block), signed.blocks)
-
-
-def attest(
-    proof: Delegation, audience: str, key: Key = SERVICE, issuer: str = WEB, **more: Any
-) -> Delegation:
-    made = [Capability("ucan/attest", more.pop("resource", WEB), {"proof": proof.cid})]
-    return delegate(key, audience, made, expiration=more.pop("expiration", None), issuer=issuer, **more)
-
-
-WANTED = Capability("upload/list", SPACE.did, {})
+from ziggurat_storacha.client.delegation import Delegation, archive, extract
+from ziggurat_storacha.client.proofs import (
+    Authority,
+    Proofs,
+    ability_covers,
+    covers,
+    rests_on_service,
+    stated,
+    validate,
+)
+from ziggurat_storacha.client.state import spaces_in
+from ziggurat_storacha.client.ucan import Capability, Ucan, decode_ucan, issue_ucan
 
 
 def refusal(held: Delegation, wanted: Capability = WANTED, **more: Any) -> str:
@@ -96,6 +75,8 @@ def test_caveats_may_only_grow() -> None:
     assert not covers(limited, Capability("space/blob/add", SPACE.did, {"blob": {}}))
     assert not covers(limited, Capability("space/blob/add", SPACE.did))
     assert not covers(limited, Capability("space/blob/add", SPACE.did, {"blob": {"size": True}}))
+    flag = Capability("space/blob/add", SPACE.did, {"flag": True})
+    assert not covers(flag, Capability("space/blob/add", SPACE.did, {"flag": 1}))
 
 
 def test_each_fault_is_named() -> None:
@@ -192,6 +173,70 @@ def test_a_thicket_of_proofs_ends_soon() -> None:
     for number in range(30):
         layer = [grant(ALICE, ALICE.did, proofs=layer, nonce=f"{n}{number}") for n in "ab"]
     assert "has no proof" in refusal(grant(ALICE, BOB.did, proofs=layer))
+
+
+def test_a_search_without_end_is_ended() -> None:
+    """Four layers of many proofs, each of which rests on all of the next."""
+    layer = [grant(EVE, ALICE.did, nonce=str(number)) for number in range(80)]
+    for depth in range(3):
+        blocks = dict(layer[0].blocks)
+        blocks.update((one.cid, one.ucan.block) for one in layer)
+        cids = [one.cid for one in layer]
+        layer = [
+            Delegation(issue_ucan(ALICE, ALICE.did, [Capability("*", SPACE.did)], expiration=None,
+                                  proofs=cids, nonce=f"{depth}-{number}"), blocks)
+            for number in range(80)
+        ]  # fmt: skip
+    blocks = dict(layer[0].blocks)
+    blocks.update((one.cid, one.ucan.block) for one in layer)
+    everything, cids = [Capability("*", SPACE.did)], [one.cid for one in layer]
+    held = Delegation(issue_ucan(ALICE, BOB.did, everything, expiration=None, proofs=cids), blocks)
+    said = refusal(held)
+    assert "more than 65536 proofs were looked at" in said
+    assert len(said) < 4000
+    assert not rests_on_service(held)
+
+
+def test_what_came_with_one_does_not_speak_for_another() -> None:
+    """A chain that lacks its end, or an attestation, does not spoil the same chain that has it."""
+    owned = grant(SPACE, ALICE.did)
+    middle = grant(ALICE, BOB.did, proofs=[owned])
+    short = Delegation(middle.ucan)
+    lower = grant(BOB, EVE.did, proofs=[short], nonce="lower")
+    whole = grant(BOB, EVE.did, proofs=[middle], nonce="lower")
+    last = [grant(EVE, BOB.did, proofs=[one], nonce=str(n)) for n, one in enumerate((lower, whole))]
+    assert Proofs(last).choose(WANTED, BOB.did) == (last[1],)
+    login = by_account(ALICE.did, [grant(SPACE, ACCOUNT)])
+    good = attest(login, ALICE.did)
+    bare, vouched = (grant(ALICE, BOB.did, proofs=proofs) for proofs in ([login], [login, good]))
+    assert Proofs([bare, vouched]).choose(WANTED, BOB.did, AUTHORITY) == (vouched,)
+
+
+def test_a_proof_in_another_form_spoils_nothing() -> None:
+    """Anybody may delegate to an account, in the older JWT form too: the service hands on what it has."""
+    old = b"eyJ0eXAiOiJKV1QifQ.e30.c2ln"
+    name = Cid.of(old, RAW)
+    ucan = issue_ucan(
+        ALICE,
+        BOB.did,
+        [Capability("*", "ucan:*")],
+        expiration=None,
+        proofs=[name, (owned := grant(SPACE, ALICE.did)).cid],
+    )
+    held = Delegation(ucan, {name: old, owned.cid: owned.ucan.block})
+    assert validate(held, WANTED) == (held, owned)
+    assert [space for space, _ in spaces_in(held)] == [SPACE.did]
+    assert [cid for cid, _ in held.export()] == [name, owned.cid, held.cid]
+    assert extract(archive(held)).blocks.keys() == held.blocks.keys()
+    assert list(held.proofs()) == [owned]
+
+
+def test_what_only_the_service_proves_is_known() -> None:
+    login = by_account(ALICE.did, [grant(SPACE, ACCOUNT)])
+    assert rests_on_service(login)
+    assert rests_on_service(grant(ALICE, BOB.did, proofs=[login]))
+    assert not rests_on_service(grant(ALICE, BOB.did, proofs=[grant(SPACE, ALICE.did)]))
+    assert [one.resource for one in stated(login)] == [ACCOUNT]
 
 
 def test_a_chain_that_is_too_long_is_refused() -> None:

@@ -157,6 +157,7 @@ def test_a_run_is_told_as_it_ended(fake: Path, tmp_path: Path) -> None:
         ("print('{\\n\"a\": 1}')", {"a": 1}),
         ("print('[1]\\n[2]')", [[1], [2]]),
         ("print('did:key:z6Mk')", None),
+        ("print('[' * 100_000)", None),
         ("pass", None),
     ],
 )
@@ -178,6 +179,24 @@ def test_a_run_that_hangs_is_ended_with_its_children(fake: Path, tmp_path: Path)
         run_w3_command(["up"], timeout=1)
     assert time.monotonic() - before < 30
     assert (tmp_path / "on").exists()
+
+
+def test_a_child_that_left_the_group_is_not_waited_for(fake: Path) -> None:
+    program(fake, "subprocess.Popen(['setsid', 'sleep', '20']); time.sleep(60)")
+    before = time.monotonic()
+    with pytest.raises(TierTimeout):
+        run_w3_command(["up"], timeout=1)
+    assert time.monotonic() - before < 15  # it holds the pipes for 20 seconds
+
+
+def test_what_lies_in_the_working_folder_is_not_run(
+    fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "storacha", "print('planted')")
+    monkeypatch.chdir(tmp_path)
+    for path in ("", f":{fake.parent}", ".", f"{fake.parent}:"):
+        with pytest.raises(ConfigError, match="not installed"):
+            find_program(path)
 
 
 def test_a_key_among_the_arguments_is_refused(fake: Path) -> None:

@@ -143,6 +143,55 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     assert len(after.delegations) == 1
 
 
+def test_over_a_link_is_the_same_lock(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    real, link = tmp_path / "real.json", tmp_path / "elsewhere" / "link.json"
+    StateFile(real).update(lambda _: State(Key.generate()))
+    link.symlink_to(real)
+    begun, other = threading.Event(), []
+
+    def look(found: State | None) -> State:
+        assert found is not None
+        other.append(len(found.delegations))
+        return found
+
+    def meanwhile() -> None:
+        begun.set()
+        StateFile(link).update(look)
+
+    def change(found: State | None) -> State:
+        thread = threading.Thread(target=meanwhile)
+        threads.append(thread)
+        thread.start()
+        begun.wait()
+        thread.join(0.3)
+        assert other == []  # it waits for us
+        assert found is not None
+        return grown(found, "a")
+
+    threads: list[threading.Thread] = []
+    StateFile(real).update(change)
+    threads[0].join()
+    assert other == [1]
+
+
+def test_what_a_killed_writer_left_is_found_by_any_name(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "agent[1].json")
+    left, others = tmp_path / ".agent[1].json.x.tmp", tmp_path / ".agent1.json.x.tmp"
+    for path in (left, others):
+        path.write_text("")
+    file.update(lambda _: State(Key.generate()))
+    assert not left.exists()
+    assert others.exists()
+
+
+def test_a_name_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "agent.json")
+    file.update(lambda _: State(Key.generate()))
+    with pytest.raises(ConfigError, match="no text in Unicode"):
+        file.update(lambda found: found.with_space(SPACE.did, "\udcff") if found else State(Key.generate()))
+
+
 def test_an_unusable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot read"):

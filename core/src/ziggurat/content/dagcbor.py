@@ -46,8 +46,12 @@ def encode(value: Value) -> bytes:
     return fitting(_dumps(shaped(value, _WRITTEN)), _WRITTEN.name)
 
 
-def decode(block: bytes | bytearray | memoryview) -> Value:
+def decode(block: bytes | bytearray | memoryview, *, limit: int = MAX_BLOCK) -> Value:
     """Read a block that is written as `encode` writes it, or with floats, which the codec has in 64 bits.
+
+    Args:
+        block: The block.
+        limit: Largest block taken, bytes; above that of content for messages of a protocol alone.
 
     Returns:
         The value, with links as `Cid`, lists as `list` and maps as `dict` in the block's order.
@@ -55,10 +59,10 @@ def decode(block: bytes | bytearray | memoryview) -> Value:
     Raises:
         MalformedContent: Anything else than one canonical item: an indefinite length, an integer that is
             longer than needed, keys out of order or repeated, another tag than a link's, bytes behind it, a
-            link that is no CID, nested too deep, above `ziggurat.content.MAX_BLOCK`.
+            link that is no CID, nested too deep, above `limit`.
     """
     block = bytes(block)
-    value = _read(block, [])
+    value = _read(block, [], limit)
     try:
         canonical = _dumps(shaped(value, _READ)) == block
     except UnsupportedContent as error:
@@ -78,7 +82,7 @@ def cbor_links(block: bytes) -> list[Cid]:
         MalformedContent: Not one item of CBOR, or above a limit.
     """
     found: list[Cid] = []
-    _read(block, found)
+    _read(block, found, MAX_BLOCK)
     return found
 
 
@@ -105,14 +109,14 @@ class _Tags(dict[int, Any]):
 _TAGS = _Tags()
 
 
-def _read(block: bytes, found: list[Cid]) -> Any:
+def _read(block: bytes, found: list[Cid], limit: int) -> Any:
     """One item and nothing behind it; its links go to `found` as well."""
     from io import BytesIO
 
     from cbor2 import CBORDecodeError, CBORDecoder
 
-    if len(block) > MAX_BLOCK:
-        raise MalformedContent(f"a DAG-CBOR block of {len(block)} bytes is above the limit of {MAX_BLOCK}")
+    if len(block) > limit:
+        raise MalformedContent(f"a DAG-CBOR block of {len(block)} bytes is above the limit of {limit}")
 
     def link(tag: Any, _immutable: bool) -> Cid:
         content = tag.value

@@ -18,10 +18,10 @@ def check_url(text: str) -> str:
         ValueError: Not an http or https URL, or one with a user, a password or a fragment.
     """
     parts = urlsplit(text)
+    if "@" in (parts.netloc or text):
+        raise ValueError("an address of a service holds no user and no password")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
         raise ValueError(f"{text[:120]!a} is not an address such as https://up.example.org")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("an address of a service holds no user and no password")
     return text
 
 

@@ -28,6 +28,7 @@ PROGRAMS: Final = ("storacha", "w3")
 """Names of the command line, the first that is installed counts."""
 
 _LOOKS_SECRET = re.compile(r"M[gh]C[A-Za-z0-9+/]{80,}={0,2}")
+_LAST_WORDS = 2.0
 _BATCH = frozenset('"&|<>^%!\r\n')
 
 
@@ -65,10 +66,14 @@ def find_program(path: str | None = None) -> str:
     Raises:
         ConfigError: It is not installed.
     """
-    folders = path if path is not None else os.pathsep.join([os.environ.get("PATH", ""), *_npm_folders()])
+    folders = (os.environ.get("PATH", "") if path is None else path).split(os.pathsep)
+    if path is None:
+        folders += _npm_folders()
+    # Never what lies in the working folder: Windows looks there first, others where a part of PATH is empty.
+    named = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
     for name in PROGRAMS:
-        found = shutil.which(name, path=folders)
-        if found:
+        found = shutil.which(name, path=named)
+        if found and Path(found).is_absolute():
             return found
     raise ConfigError(
         "the official command line is not installed: npm install -g @storacha/cli; 'ziggurat storacha' needs"
@@ -141,7 +146,8 @@ def run_w3_command(
             out, err = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired as error:
             _end(process)
-            process.communicate()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=_LAST_WORDS)  # who left the group may keep the pipes for ever
             name = Path(program).name
             raise TierTimeout(f"{name} {' '.join(given[:2])} did not end within {timeout:g} s") from error
         except BaseException:
@@ -165,11 +171,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def parse_output(text: str) -> Any:
     """Read what a command printed as JSON: one value, or one a line; None when it is neither."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return json.loads(text)
     lines = [line for line in text.splitlines() if line.strip()]
     try:
         values = [json.loads(line) for line in lines]
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return values or None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
-from ziggurat.errors import TierUnavailable
 from ziggurat_storacha.client.agent import Agent
+from ziggurat_storacha.client.errors import odd_answer
 
 __all__ = ["Plan", "Subscription", "Usage", "plan", "subscriptions", "usage"]
 
@@ -86,7 +87,9 @@ def plan(agent: Agent, account: str = "") -> Plan:
         return Plan(did, "", None, "")
     told = _table(agent.service.ok(receipt, "plan/get"), "plan/get")
     limit = told.get("limit")
-    size = limit if type(limit) is int else int(limit) if isinstance(limit, str) and limit.isdigit() else None
+    if isinstance(limit, str) and re.fullmatch(r"[0-9]{1,20}", limit):
+        limit = int(limit)
+    size = limit if type(limit) is int else None
     return Plan(did, str(told.get("product", "")), size, str(told.get("updatedAt", "")))
 
 
@@ -105,15 +108,15 @@ def subscriptions(agent: Agent, account: str = "") -> list[Subscription]:
     told = _table(agent.service.call("subscription/list", did), "subscription/list")
     results = told.get("results")
     if not isinstance(results, list):
-        raise _odd("subscription/list")
+        raise odd_answer("subscription/list")
     return [
         Subscription(
             did,
             str(one.get("provider", "")),
-            tuple(str(space) for space in one.get("consumers", [])),
+            tuple(str(space) for space in one["consumers"]),
         )
         for one in results
-        if isinstance(one, Mapping)
+        if isinstance(one, Mapping) and isinstance(one.get("consumers"), list)
     ]
 
 
@@ -141,24 +144,22 @@ def _usages(told: Mapping[str, Any], space: str, begin: int, end: int) -> Iterat
     for provider, report in told.items():
         size = report.get("size") if isinstance(report, Mapping) else None
         if not isinstance(size, Mapping):
-            raise _odd("usage/report")
-        events = report.get("events")
+            raise odd_answer("usage/report")
+        initial, final, events = size.get("initial", 0), size.get("final", 0), report.get("events")
+        if type(initial) is not int or type(final) is not int:
+            raise odd_answer("usage/report")
         yield Usage(
             space,
             str(provider),
             begin,
             end,
-            int(size.get("initial", 0)),
-            int(size.get("final", 0)),
+            initial,
+            final,
             len(events) if isinstance(events, list) else 0,
         )
 
 
 def _table(value: Any, can: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise _odd(can)
+        raise odd_answer(can)
     return value
-
-
-def _odd(can: str) -> TierUnavailable:
-    return TierUnavailable(f"the service answered {can} in an unknown form; it may be of another version")

@@ -134,7 +134,7 @@ class Agent:
             if len(known) == 1:
                 return next(iter(known))
             raise ConfigError(
-                "no space is chosen: name one with the option space, or 'ziggurat storacha space use';"
+                "no space is chosen: name one with the option space, or 'ziggurat storacha space use'"
                 if known
                 else "there is no space: 'ziggurat storacha space create' makes one, a proof brings one"
             )

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from attrs import define, field
 
 from ziggurat.content import DAG_CBOR, Cid, dagcbor, read_car, write_car
 from ziggurat.content.varint import decode_varint, encode_varint
-from ziggurat.errors import MalformedContent, UnsupportedContent
+from ziggurat.errors import MalformedContent, UnsupportedContent, ZigguratError
 from ziggurat_storacha.client.keys import Key
 from ziggurat_storacha.client.ucan import Capability, Ucan, decode_ucan, issue_ucan
 
@@ -26,6 +27,7 @@ __all__ = [
     "CAR",
     "MAX_ARCHIVE",
     "MAX_BLOCKS",
+    "MAX_MESSAGE_BLOCK",
     "Delegation",
     "archive",
     "delegate",
@@ -45,6 +47,9 @@ CAR: Final = 0x0202
 MAX_ARCHIVE: Final = 32 << 20
 """Largest archive or message taken, bytes."""
 MAX_BLOCKS: Final = 16384
+MAX_MESSAGE_BLOCK: Final = 8 << 20
+"""Largest block of an archive or message taken, bytes. More than content has: a receipt holds whole lists,
+and ``access/claim`` answers with the archives of all delegations in one block."""
 _VARIANT = "ucan@0.9.1"
 _IDENTITY = 0
 
@@ -75,15 +80,19 @@ class Delegation:
     def __hash__(self) -> int:
         return hash(self.cid)
 
-    def proofs(self) -> Iterator[Delegation]:
-        """Give the delegations that it rests on and that came with it, those of its proofs excepted.
+    def proofs(self, known: Container[Cid] = ()) -> Iterator[Delegation]:
+        """Give the delegations that it rests on, each once, those of its proofs excepted.
 
-        Raises:
-            MalformedContent: A block that stands as a proof is no UCAN.
+        One that did not come with it is left out, and so is one that cannot be read: it proves nothing, and
+        the others stay good.
+
+        Args:
+            known: CIDs of others to leave out.
         """
-        for cid in self.ucan.proofs:
-            if cid in self.blocks:
-                yield self.view(cid)
+        for cid in dict.fromkeys(self.ucan.proofs):
+            if cid in self.blocks and cid not in known:
+                with suppress(ZigguratError):
+                    yield self.view(cid)
 
     def view(self, cid: Cid) -> Delegation:
         """Read a UCAN among its blocks.
@@ -99,7 +108,10 @@ class Delegation:
         return Delegation(decode_ucan(block, cid), self.blocks)
 
     def export(self) -> Iterator[tuple[Cid, bytes]]:
-        """Give the blocks that belong to it: proofs first, each once, then what it links to, then itself."""
+        """Give the blocks that belong to it: proofs first, each once, then what it links to, then itself.
+
+        A proof that cannot be read goes along as it is, without what it may rest on.
+        """
         seen: set[Cid] = set()
         for cid in self.ucan.proofs:
             yield from self._chain(cid, seen)
@@ -123,7 +135,10 @@ class Delegation:
                 yield cid, block
             else:
                 stack.append((cid, True))
-                stack.extend((one, False) for one in reversed(decode_ucan(block, cid).proofs))
+                # Anybody may delegate to an account, in other forms too, and the service hands that on.
+                with suppress(ZigguratError):
+                    below = decode_ucan(block, cid).proofs
+                    stack.extend((one, False) for one in reversed(below) if one not in seen)
 
 
 def delegate(
@@ -210,7 +225,7 @@ def read_blocks(data: bytes) -> tuple[tuple[Cid, ...], dict[Cid, bytes]]:
     """
     if len(data) > MAX_ARCHIVE:
         raise MalformedContent(f"a CAR of {len(data)} bytes is above the limit of {MAX_ARCHIVE}")
-    car = read_car([data])
+    car = read_car([data], max_block=MAX_MESSAGE_BLOCK)
     blocks: dict[Cid, bytes] = {}
     for cid, block in car:
         if not cid.matches(block):

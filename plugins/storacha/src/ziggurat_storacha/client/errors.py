@@ -18,7 +18,7 @@ from ziggurat.errors import (
 )
 from ziggurat_storacha.client.receipts import Failure
 
-__all__ = ["of_failure", "of_status", "unreachable"]
+__all__ = ["bare", "odd_answer", "of_failure", "of_status", "printable", "unreachable"]
 
 _FULL: Final = frozenset(
     {"InsufficientStorage", "NotEnoughStorageCapacity", "MissingCapacity", "StorageQuotaExceeded"}
@@ -84,8 +84,8 @@ def of_failure(failure: Failure, can: str, where: str) -> ZigguratError:
         can: What was asked for.
         where: URL of the service.
     """
-    name = failure.name or "an unnamed error"
-    said = f": {_short(failure.message)}" if failure.message else ""
+    name = _short(printable(failure.name)) or "an unnamed error"
+    said = f": {_short(printable(failure.message))}" if failure.message else ""
     text = f"{where} answered {can} with {name}{said}"
     advice = _advice(failure)
     if advice:
@@ -101,6 +101,11 @@ def of_failure(failure: Failure, can: str, where: str) -> ZigguratError:
     if failure.name in _DENIED:
         return TierDenied(text)
     return TierUnavailable(text, retryable=failure.name in _PASSING)
+
+
+def odd_answer(can: str) -> TierUnavailable:
+    """The error of the contract for a success that says something else than the protocol does."""
+    return TierUnavailable(f"the service answered {can} in an unknown form; it may be of another version")
 
 
 def _advice(failure: Failure) -> str:
@@ -132,7 +137,7 @@ def of_status(status: int, body: bytes, url: str, option: str) -> TierError:
         url: What was asked.
         option: The option that names the endpoint.
     """
-    said = _said(body)
+    said, url = _said(body), bare(url)
     text = f"{url} answered with status {status}{said}"
     if status in (401, 403):
         return TierDenied(
@@ -154,6 +159,16 @@ def _said(body: bytes) -> str:
     return f" ({_short(text)})"
 
 
+def bare(url: str) -> str:
+    """A URL without its query: that of a place to send bytes to is as good as a password."""
+    return url.partition("?")[0]
+
+
+def printable(text: str) -> str:
+    """Words of a service in one line that moves no cursor."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
 def _short(text: str) -> str:
     return text if len(text) <= _SHORT else text[: _SHORT - 3] + "..."
 
@@ -169,7 +184,7 @@ def unreachable(error: Exception, url: str, option: str) -> TierError:
     import requests
     import urllib3
 
-    cause = _root(error)
+    cause, url = _root(error), bare(url)
     if isinstance(error, requests.exceptions.SSLError):
         return TierDenied(f"{url}: no trusted connection; check the certificate, or correct {option}")
     if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -195,7 +210,7 @@ def unreachable(error: Exception, url: str, option: str) -> TierError:
         | requests.exceptions.TooManyRedirects,
     ):
         return TierUnavailable(f"{url} is not an address that can be asked; correct {option}")
-    return TierUnavailable(f"{url}: the connection broke; try again", retryable=True)
+    return TierUnavailable(f"{url}: the connection broke ({type(cause).__name__}); try again", retryable=True)
 
 
 def _root(error: BaseException) -> BaseException:

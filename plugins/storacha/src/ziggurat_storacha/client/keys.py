@@ -122,8 +122,9 @@ class Key:
             ConfigError: The file cannot be read, or holds no key.
         """
         try:
-            lines = path.read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            # What is no text is no key either; the error of decoding it would carry the whole file.
+            lines = path.read_bytes().decode("ascii", "replace").splitlines()
+        except OSError as error:
             raise ConfigError(f"cannot read the key file {path}: {error}") from error
         found = [line for line in lines if line.strip() and not line.startswith("#")]
         if len(" ".join(found).split()) > 1 and not any(line.startswith("M") for line in found):

@@ -7,23 +7,26 @@ meanwhile.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 from attrs import frozen
 
 from ziggurat.content import Cid
-from ziggurat.errors import MalformedContent, TierDenied, TierError, TierTimeout
+from ziggurat.errors import BlobError, MalformedContent, TierDenied, TierError, TierTimeout
 from ziggurat_storacha.client.agent import Agent
 from ziggurat_storacha.client.delegation import Delegation, read_delegations
 from ziggurat_storacha.client.did import account_of, email_of, is_account
-from ziggurat_storacha.client.proofs import ATTEST, EVERYTHING, attests, validate
+from ziggurat_storacha.client.proofs import ATTEST, EVERYTHING, attestations, attests, stated, validate
 from ziggurat_storacha.client.state import State
-from ziggurat_storacha.client.ucan import Capability
 
 __all__ = ["PATIENCE", "Login", "Waited", "claim", "log_in", "log_out"]
+
+log = logging.getLogger("ziggurat.storacha")
 
 PATIENCE: Final = 900.0
 """Seconds for which the link in the e-mail holds."""
@@ -81,7 +84,8 @@ def log_in(
 
     Raises:
         MalformedContent: Not an e-mail address.
-        TierTimeout: No click in time, or the wait was ended; nothing changed.
+        TierTimeout: No click in time, or the wait was ended; nothing changed. When the service could not be
+            asked at the end, its error is raised instead.
         TierDenied: The account is blocked, or what came back is not valid.
         TierError: The service could not be asked.
     """
@@ -107,16 +111,19 @@ def _wait(
     started, pause = time.monotonic(), _FIRST_PAUSE
     ended = cancel or threading.Event()
     while not ended.is_set():
+        fault = None
         try:
             granted = _granted(agent, account, request, _claimed(agent))
         except TierError as error:
             if not error.retryable:
                 raise
-            granted = []
+            granted, fault = [], error
         if granted:
             return granted
         seconds = time.monotonic() - started
         if seconds >= patience:
+            if fault is not None:
+                raise fault
             raise TierTimeout(
                 f"nobody clicked the link in the e-mail to {email} within {patience:.0f} s: look into its"
                 " folder of junk, and log in again"
@@ -134,7 +141,14 @@ def _claimed(agent: Agent) -> list[Delegation]:
     found = answer.get("delegations") if isinstance(answer, dict) else None
     if not isinstance(found, dict):
         raise MalformedContent("the service answered access/claim without delegations")
-    return [one for data in found.values() if isinstance(data, bytes) for one in read_delegations(data)]
+    claimed: list[Delegation] = []
+    for name, data in found.items():
+        try:
+            claimed += read_delegations(data) if isinstance(data, bytes) else ()
+        except BlobError as error:
+            # Anybody may leave something for us there: it must not stand in the way of the rest.
+            log.warning("what waits at the service as %.80r is left there: %s", name, error)
+    return claimed
 
 
 def _granted(agent: Agent, account: str, request: object, found: list[Delegation]) -> list[Delegation]:
@@ -148,11 +162,15 @@ def _granted(agent: Agent, account: str, request: object, found: list[Delegation
         for one in found
         if one.ucan.issuer == account and (not isinstance(request, Cid) or _answers(one, request))
     ]
+    denied = None
     for session in sessions:
-        beside = [one for one in found if attests(one, session.cid)]
-        if beside:
-            _prove(agent, session, beside)
-            return [session, *beside]
+        if any(attests(one, session.cid) for one in found):
+            try:
+                return [session, *_proved(agent, session, found)]
+            except TierDenied as error:
+                denied = error
+    if denied is not None:
+        raise denied
     return []
 
 
@@ -160,14 +178,16 @@ def _answers(delegation: Delegation, request: Cid) -> bool:
     return any(fact.get(_REQUEST) == request for fact in delegation.ucan.facts)
 
 
-def _prove(agent: Agent, session: Delegation, beside: list[Delegation]) -> None:
-    """Prove that the account lets the agent act for it.
+def _proved(agent: Agent, one: Delegation, beside: list[Delegation]) -> list[Delegation]:
+    """Prove all that a delegation says, and give the attestations that it needs, proved too.
 
     Raises:
-        TierDenied: It does not.
+        TierDenied: It is not valid.
     """
-    wanted = Capability(session.ucan.capabilities[0].can, session.ucan.issuer)
-    validate(session, wanted, authority=agent.service.authority(), beside=beside, audience=agent.did)
+    authority = agent.service.authority()
+    for wanted in stated(one):
+        validate(one, wanted, authority=authority, beside=beside, audience=agent.did)
+    return attestations(one, beside, authority)
 
 
 def claim(agent: Agent) -> list[Delegation]:
@@ -186,23 +206,9 @@ def claim(agent: Agent) -> list[Delegation]:
     found = _claimed(agent)
     good: list[Delegation] = []
     for one in found:
-        beside = [other for other in found if attests(other, one.cid)]
-        try:
-            if is_account(one.ucan.issuer):
-                _prove(agent, one, beside)
-                good += [one, *beside]
-            elif not any(cap.can == ATTEST for cap in one.ucan.capabilities):
-                for cap in one.ucan.capabilities:
-                    validate(
-                        one,
-                        cap,
-                        authority=agent.service.authority(),
-                        beside=found,
-                        audience=agent.did,
-                    )
-                good.append(one)
-        except TierDenied:
-            continue
+        if not any(cap.can == ATTEST for cap in one.ucan.capabilities):
+            with suppress(TierDenied):
+                good += [one, *_proved(agent, one, found)]
     before = set(agent.state.delegations)
     after = agent.update(lambda state: _renewed(state, good))
     return [

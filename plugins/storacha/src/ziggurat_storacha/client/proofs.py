@@ -12,19 +12,34 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ziggurat.content import Cid
 from ziggurat.errors import TierDenied, ZigguratError
 from ziggurat_storacha.client.delegation import Delegation
 from ziggurat_storacha.client.did import is_account
-from ziggurat_storacha.client.ucan import Capability, verify_ucan
+from ziggurat_storacha.client.ucan import Capability, Ucan, decode_ucan, verify_ucan
 
-__all__ = ["ATTEST", "EVERYTHING", "Authority", "Proofs", "ability_covers", "attests", "covers", "validate"]
+__all__ = [
+    "ATTEST",
+    "EVERYTHING",
+    "Authority",
+    "Proofs",
+    "ability_covers",
+    "attestations",
+    "attests",
+    "covers",
+    "rests_on_service",
+    "stated",
+    "validate",
+]
 
 ATTEST: Final = "ucan/attest"
 EVERYTHING: Final = "ucan:*"
 _MAX_CHAIN = 64
+_MAX_STEPS = 1 << 16
+"""Proofs looked at in one search: whoever delegates to us chooses how they are woven."""
+_MAX_REASONS = 8
 _IMPLIED: Final = {
     "space/info": ("store/list", "store/remove", "upload/add", "upload/list", "upload/remove"),
 }
@@ -67,7 +82,7 @@ def _narrower(held: Any, wanted: Any) -> bool:
         return all(name in wanted and _narrower(value, wanted[name]) for name, value in held.items())
     if type(held) is int and type(wanted) is int:
         return wanted <= held
-    return bool(held == wanted)
+    return type(held) is type(wanted) and bool(held == wanted)
 
 
 def validate(
@@ -100,7 +115,7 @@ def validate(
     walk = _Walk(authority, now)
     chain = walk.granted(delegation, capability, list(beside), audience)
     if chain is None:
-        why = "; ".join(dict.fromkeys(walk.reasons)) or "no proof has it"
+        why = walk.why() or "no proof has it"
         raise TierDenied(
             f"{capability.can} on {capability.resource} is not granted by {delegation.cid}: {why}"
         )
@@ -121,6 +136,36 @@ def attests(delegation: Delegation, proof: Cid, service: str = "") -> bool:
     )
 
 
+def stated(delegation: Delegation) -> Iterator[Capability]:
+    """Give what `validate` must prove of a delegation before it is believed: its capabilities.
+
+    ``ucan:*`` is all that its issuer has: of it, what the issuer has by itself.
+    """
+    for one in delegation.ucan.capabilities:
+        yield evolve(one, resource=delegation.ucan.issuer) if one.resource == EVERYTHING else one
+
+
+def rests_on_service(delegation: Delegation) -> bool:
+    """Tell whether only the service's key proves it: somebody in its chain is no ``did:key``."""
+    seen: set[Cid] = set()
+    stack = [delegation]
+    while stack:
+        one = stack.pop()
+        if not one.ucan.issuer.startswith("did:key:"):
+            return True
+        below = list(one.proofs(seen))
+        seen.update(proof.cid for proof in below)
+        stack += below
+    return False
+
+
+def attestations(
+    delegation: Delegation, beside: Iterable[Delegation], authority: Authority
+) -> list[Delegation]:
+    """Give those among others that prove a delegation of an account: valid now, and signed by the service."""
+    return _Walk(authority, None).attestations(delegation, beside)
+
+
 class _Walk:
     """One search for a chain, and why the ways that were tried lead nowhere."""
 
@@ -128,10 +173,20 @@ class _Walk:
         self, authority: Authority | None, now: float | None, verified: set[tuple[Cid, str]] | None = None
     ) -> None:
         self.authority, self.now = authority, now
-        self.reasons: list[str] = []
+        self._reasons: dict[str, None] = {}
         self._verified = set() if verified is None else verified
-        self._signed: dict[Cid, str] = {}
-        self._tried: set[tuple[Cid, Cid | None]] = set()
+        self._forged: dict[Cid, str] = {}
+        self._tried: set[tuple[Cid, Cid | None, int]] = set()
+        self._read: dict[Cid, Ucan] = {}
+        self._steps = 0
+
+    def why(self) -> str:
+        """The first reasons, in one line."""
+        return "; ".join(self._reasons)
+
+    def _refuse(self, reason: str) -> None:
+        if len(self._reasons) < _MAX_REASONS:
+            self._reasons[reason] = None
 
     def granted(
         self,
@@ -142,9 +197,10 @@ class _Walk:
         above: tuple[Cid, ...] = (),
     ) -> list[Delegation] | None:
         ucan = held.ucan
-        tried = (held.cid, above[-1] if above else None)
+        # Proofs may be shared by many: each is walked once below each, with the blocks that came with it.
+        tried = (held.cid, above[-1] if above else None, id(held.blocks))
         if tried in self._tried:
-            return None  # proofs may be shared by many: each is walked once below each
+            return None
         self._tried.add(tried)
         found = self._fault(held, beside, audience)
         if not found and not any(covers(one, wanted) for one in ucan.capabilities):
@@ -153,26 +209,35 @@ class _Walk:
         if not found and len(above) > _MAX_CHAIN:
             found = f"the chain is longer than {_MAX_CHAIN}"
         if found:
-            self.reasons.append(found)
+            self._refuse(found)
             return None
         if wanted.resource == ucan.issuer:
             return [held]
         proofs = list(self._proofs(held))
         for proof in proofs:
+            self._steps += 1
+            if self._steps > _MAX_STEPS:
+                self._reasons[f"more than {_MAX_STEPS} proofs were looked at"] = None
+                return None
             below = self.granted(proof, wanted, proofs, ucan.issuer, (*above, held.cid))
             if below is not None:
                 return [held, *below]
-        if len(proofs) < len(ucan.proofs):
-            self.reasons.append(f"a proof of {held.cid} did not come with it")
+        if any(cid not in held.blocks for cid in ucan.proofs):
+            self._refuse(f"a proof of {held.cid} did not come with it")
         elif not proofs:
-            self.reasons.append(f"{ucan.issuer}, who issued {held.cid}, has no proof for {wanted.resource}")
+            self._refuse(f"{ucan.issuer}, who issued {held.cid}, has no proof for {wanted.resource}")
         return None
 
     def _proofs(self, held: Delegation) -> Iterator[Delegation]:
-        try:
-            yield from held.proofs()
-        except ZigguratError as error:
-            self.reasons.append(error.message)
+        """The proofs that came with it; one that cannot be read is no reason to refuse the others."""
+        for cid in dict.fromkeys(held.ucan.proofs):
+            if cid in held.blocks:
+                try:
+                    if cid not in self._read:
+                        self._read[cid] = decode_ucan(held.blocks[cid], cid)
+                    yield Delegation(self._read[cid], held.blocks)
+                except ZigguratError as error:
+                    self._refuse(error.message)
 
     def _fault(self, held: Delegation, beside: list[Delegation], audience: str) -> str:
         ucan = held.ucan
@@ -182,9 +247,7 @@ class _Walk:
             return f"{held.cid} expired at {ucan.expiration} (Unix time)"
         if ucan.too_early(self.now):
             return f"{held.cid} holds only after {ucan.not_before} (Unix time)"
-        if held.cid not in self._signed:
-            self._signed[held.cid] = self._signature_fault(held, beside)
-        return self._signed[held.cid]
+        return self._signature_fault(held, beside)
 
     def _signature_fault(self, held: Delegation, beside: list[Delegation]) -> str:
         issuer, authority = held.ucan.issuer, self.authority
@@ -201,12 +264,19 @@ class _Walk:
             key = authority.key
         if (held.cid, key) in self._verified:
             return ""
-        try:
-            verify_ucan(held.ucan, key)
-            self._verified.add((held.cid, key))
-        except ZigguratError as error:
-            return error.message
-        return ""
+        if held.cid not in self._forged:
+            try:
+                verify_ucan(held.ucan, key)
+                self._verified.add((held.cid, key))
+                return ""
+            except ZigguratError as error:
+                self._forged[held.cid] = error.message
+        return self._forged[held.cid]
+
+    def attestations(self, held: Delegation, beside: Iterable[Delegation]) -> list[Delegation]:
+        if not is_account(held.ucan.issuer):
+            return []
+        return [one for one in beside if self._attests(one, held)]
 
     def _attests(self, attestation: Delegation, held: Delegation) -> bool:
         ucan, authority = attestation.ucan, self.authority
@@ -286,17 +356,11 @@ class Proofs:
             if chain is not None:
                 lasts = min((each.ucan.expiration or float("inf")) for each in chain)
                 if best is None or lasts > best[0]:
-                    best = lasts, (one, *self._attestations(one, held, walk))
+                    best = lasts, (one, *walk.attestations(one, held))
         if best is None:
-            why = "; ".join(dict.fromkeys(walk.reasons[:8])) or "there is no proof at all"
+            why = walk.why() or "there is no proof at all"
             raise TierDenied(
                 f"no proof lets {audience} do {capability.can} on {capability.resource}: {why}; log in, or"
                 " ask the space's owner for a delegation"
             )
         return best[1]
-
-    @staticmethod
-    def _attestations(one: Delegation, held: list[Delegation], walk: _Walk) -> list[Delegation]:
-        if not is_account(one.ucan.issuer):
-            return []
-        return [other for other in held if walk._attests(other, one)]  # noqa: SLF001 - both are of this module

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from ziggurat.content import DAG_CBOR, Cid, dagcbor
 from ziggurat.errors import ContentMismatch, MalformedContent, ZigguratError
-from ziggurat_storacha.client.delegation import Delegation
+from ziggurat_storacha.client.delegation import MAX_MESSAGE_BLOCK, Delegation
 from ziggurat_storacha.client.did import parse_did
 from ziggurat_storacha.client.keys import Key, verify
 from ziggurat_storacha.client.ucan import decode_ucan
@@ -101,7 +101,7 @@ def decode_receipt(block: bytes, cid: Cid, blocks: Mapping[Cid, bytes]) -> Recei
         MalformedContent: Not a receipt.
     """
     try:
-        return _read(dagcbor.decode(block), block, cid, blocks)
+        return _read(dagcbor.decode(block, limit=MAX_MESSAGE_BLOCK), block, cid, blocks)
     except MalformedContent as error:
         raise MalformedContent(f"{cid} is not a receipt: {error.message}", cid=cid) from error
 

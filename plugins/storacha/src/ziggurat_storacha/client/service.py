@@ -96,7 +96,7 @@ class Service:
 
         A ``did:key`` speaks for itself. Otherwise it is the configured one, or what the service says at its
         own address (``/.well-known/did.json``, ``/version``), once for this object: trust then rests on the
-        connection.
+        connection, and no redirect is followed.
 
         Raises:
             ConfigError: No service is configured.
@@ -314,19 +314,23 @@ class Service:
 
     def _find_key(self) -> str:
         self._check()
-        did = parse_did(self.endpoints.did)
-        if did.startswith("did:key:"):
-            return did
-        if self.endpoints.key:
-            public_key(self.endpoints.key)
-            return self.endpoints.key
+        did, given = self.endpoints.did, self.endpoints.key
+        named = did if did.startswith("did:key:") else given
+        try:
+            parse_did(did)
+            if named:
+                public_key(named)
+                return named
+        except BlobError as error:
+            option = "service_key" if named == given else "service_did"
+            raise ConfigError(f"the option {option} is unusable: {error.message}") from error
         parts = urlsplit(self.endpoints.url)
         if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
             log.warning("%s is not asked over TLS: anybody on the way can name its key; set service_key", did)
         for path, read in (("/.well-known/did.json", _of_document), ("/version", _of_version)):
             url = f"{parts.scheme}://{parts.netloc}{path}"
             try:
-                reply = self.transport.fetch("GET", url, option="service_url", redirects=True, limit=1 << 20)
+                reply = self.transport.fetch("GET", url, option="service_url", limit=1 << 20)
                 found = read(json.loads(reply.body), did)
                 public_key(found)
             except TierError as error:

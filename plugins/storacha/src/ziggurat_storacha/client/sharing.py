@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from ziggurat.content import Cid
-from ziggurat.errors import ConfigError, ZigguratError
+from ziggurat.errors import ConfigError, TierDenied
 from ziggurat_storacha.client.agent import Agent
 from ziggurat_storacha.client.delegation import Delegation, delegate
 from ziggurat_storacha.client.did import account_of, is_account, parse_did
 from ziggurat_storacha.client.keys import Key
-from ziggurat_storacha.client.proofs import validate
+from ziggurat_storacha.client.proofs import rests_on_service, stated, validate
 from ziggurat_storacha.client.ucan import Capability
 
 __all__ = ["ABILITIES", "add_proof", "deliver", "entitling", "granted", "revoke", "share"]
@@ -151,13 +151,15 @@ def add_proof(agent: Agent, proof: Delegation) -> list[str]:
 
     Raises:
         ConfigError: It is made out to somebody else, is not valid now, or is not what its chain allows.
+        TierError: Only the service's word proves it, and the service could not be asked for its key.
     """
-    beside = list(agent.service.proofs)
+    if rests_on_service(proof):
+        agent.service.key()
+    authority, beside = agent.service.authority(), list(agent.service.proofs)
     try:
-        for cap in proof.ucan.capabilities:
-            if cap.resource.startswith("did:key:"):
-                validate(proof, cap, authority=agent.service.authority(), beside=beside, audience=agent.did)
-    except ZigguratError as error:
+        for cap in stated(proof):
+            validate(proof, cap, authority=authority, beside=beside, audience=agent.did)
+    except TierDenied as error:
         raise ConfigError(f"this proof is of no use: {error.message}") from error
     before = set(agent.state.spaces)
     state = agent.update(lambda state: state.with_delegations([proof], audience=dict(state.meta)))

@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 from ziggurat.errors import ConfigError, Unsupported
 from ziggurat_storacha.client.agent import Agent
 from ziggurat_storacha.client.delegation import Delegation
+from ziggurat_storacha.client.errors import odd_answer
 from ziggurat_storacha.client.keys import Key
 from ziggurat_storacha.client.proofs import EVERYTHING
 from ziggurat_storacha.client.sharing import ABILITIES, deliver, granted
@@ -151,28 +152,35 @@ def recover_space(agent: Agent, key: Key, name: str = "") -> Space:
 def list_spaces(agent: Agent) -> list[Space]:
     """Give the spaces that the agent knows; nobody is asked."""
     state = agent.state
-    valid = [one for one in state.received() if not one.ucan.expired() and not one.ucan.too_early()]
-    found = []
-    for did, noted in state.spaces.items():
-        abilities: dict[str, None] = {}
-        ends: list[int | None] = []
-        for one in valid:
-            cans = _abilities(one, did)
-            abilities.update(dict.fromkeys(cans))
-            if cans:
-                ends.append(one.ucan.expiration)
-        expires = None if None in ends else max((end for end in ends if end is not None), default=None)
-        found.append(Space(did, str(noted.get("name", "")), did == state.current, tuple(abilities), expires))
+    abilities: dict[str, dict[str, None]] = {did: {} for did in state.spaces}
+    ends: dict[str, list[int | None]] = {did: [] for did in state.spaces}
+    for one in state.received():
+        if one.ucan.expired() or one.ucan.too_early():
+            continue
+        for did, cans in _abilities(one).items():
+            if did in abilities:
+                abilities[did].update(dict.fromkeys(cans))
+                ends[did].append(one.ucan.expiration)
+    return [
+        Space(
+            did,
+            str(noted.get("name", "")),
+            did == state.current,
+            tuple(abilities[did]),
+            None if None in ends[did] else max((end for end in ends[did] if end is not None), default=None),
+        )
+        for did, noted in state.spaces.items()
+    ]
+
+
+def _abilities(delegation: Delegation) -> dict[str, list[str]]:
+    """What a delegation grants in each space that it is about."""
+    capabilities = delegation.ucan.capabilities
+    passed_on = [cap.can for cap in capabilities if cap.resource == EVERYTHING]
+    found = {did: passed_on for did, _ in spaces_in(delegation)}
+    for space in {cap.resource for cap in capabilities} & found.keys():
+        found[space] = [cap.can for cap in capabilities if cap.resource == space]
     return found
-
-
-def _abilities(delegation: Delegation, space: str) -> list[str]:
-    direct = [cap.can for cap in delegation.ucan.capabilities if cap.resource == space]
-    if direct:
-        return direct
-    if any(did == space for did, _ in spaces_in(delegation)):
-        return [cap.can for cap in delegation.ucan.capabilities if cap.resource == EVERYTHING]
-    return []
 
 
 def use_space(agent: Agent, ref: str) -> str:
@@ -221,7 +229,9 @@ def space_info(agent: Agent, ref: str = "") -> SpaceInfo:
     if receipt.failure is not None and receipt.failure.name == "SpaceUnknown":
         return SpaceInfo(did, name, ())
     told = agent.service.ok(receipt, "space/info")
-    providers = told.get("providers", []) if isinstance(told, dict) else []
+    providers = told.get("providers", []) if isinstance(told, dict) else None
+    if not isinstance(providers, list):
+        raise odd_answer("space/info")
     return SpaceInfo(did, name, tuple(str(one) for one in providers))
 
 

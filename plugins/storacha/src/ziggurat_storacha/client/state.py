@@ -121,28 +121,24 @@ def space_name(delegation: Delegation) -> str:
     return ""
 
 
-def spaces_in(delegation: Delegation, seen: set[Cid] | None = None) -> Iterator[tuple[str, str]]:
+def spaces_in(delegation: Delegation) -> Iterator[tuple[str, str]]:
     """Give the spaces that a delegation is about, with their names; also those that it passes on.
 
     Nothing is proved here.
     """
-    seen = set() if seen is None else seen
+    seen: set[Cid] = set()
     stack = [delegation]
     while stack:
         one = stack.pop()
-        if one.cid in seen:
-            continue
-        seen.add(one.cid)
         if any(cap.can == ATTEST for cap in one.ucan.capabilities):
             continue
         for cap in one.ucan.capabilities:
             if cap.resource.startswith("did:key:"):
                 yield cap.resource, space_name(one)
         if any(cap.resource == EVERYTHING for cap in one.ucan.capabilities):
-            try:
-                stack.extend(one.proofs())
-            except ZigguratError:
-                continue  # what cannot be read grants nothing
+            below = list(one.proofs(seen))
+            seen.update(proof.cid for proof in below)
+            stack += below
 
 
 def encode_state(state: State) -> bytes:
@@ -160,7 +156,10 @@ def encode_state(state: State) -> bytes:
             ]
         },
     }
-    return json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        return json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ConfigError("a name in the agent's state is no text in Unicode: choose another") from None
 
 
 def _blocks(delegation: Delegation) -> list[dict[str, Any]]:
@@ -230,9 +229,10 @@ def _map(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _octets(value: Any) -> bytes:
-    if isinstance(value, Mapping) and "$bytes" in value:
-        return bytes(value["$bytes"])
+    octets = value.get("$bytes") if isinstance(value, Mapping) else None
     # Older versions let a Buffer through as it writes itself.
     if isinstance(value, Mapping) and value.get("type") == "Buffer":
-        return bytes(value["data"])
+        octets = value.get("data")
+    if isinstance(octets, list):
+        return bytes(octets)
     raise MalformedContent("bytes in an unknown form")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import logging
 import os
 import tempfile
@@ -103,7 +104,9 @@ class StateFile:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Beside the file itself: whoever comes over a link must meet those who do not.
+        lock = f"{os.path.realpath(self.path)}.lock"
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
@@ -114,7 +117,7 @@ class StateFile:
         target = Path(os.path.realpath(self.path))
         head = f".{target.name}."
         # What a killed writer left holds a private key. We are alone: nobody writes one now.
-        for left in target.parent.glob(f"{head}*.tmp"):
+        for left in target.parent.glob(f"{glob.escape(head)}*.tmp"):
             with suppress(OSError):
                 left.unlink()
         fd, aside = tempfile.mkstemp(".tmp", head, target.parent)  # with mode 0600

@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from attrs import field, frozen
 
 from ziggurat.backend import Timeouts
-from ziggurat.errors import TierTimeout, TierUnavailable
-from ziggurat_storacha.client.errors import of_status, unreachable
+from ziggurat.errors import TierError, TierTimeout, TierUnavailable
+from ziggurat_storacha.client.errors import bare, of_status, unreachable
 from ziggurat_storacha.client.pace import Pace
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Transport:
 
     Args:
         timeouts: Seconds.
-        pace: Gives the `Pace` of a URL's endpoint; None to wait for nobody.
+        pace: When the service may be asked; None to wait for nobody.
         connections: How many are kept open to one host.
     """
 
@@ -163,7 +163,7 @@ class Transport:
         try:
             yield from response.iter_content(size)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise unreachable(error, response.url, option) from error
+            raise _translated(error, response.url, option) from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -210,7 +210,7 @@ class Transport:
                 stream=True,
             )
         except (requests.RequestException, UnicodeError) as error:
-            raise unreachable(error, url, option) from error
+            raise _translated(error, url, option) from None
 
     def _whole(self, response: requests.Response, url: str, option: str, limit: int) -> bytes:
         out = bytearray()
@@ -218,9 +218,9 @@ class Transport:
         for piece in self.pieces(response, option):
             out += piece
             if len(out) > limit:
-                raise TierUnavailable(f"{url} answered with more than {limit} bytes; correct {option}")
+                raise TierUnavailable(f"{bare(url)} answered with more than {limit} bytes; correct {option}")
             if until is not None and time.monotonic() > until:
-                raise TierTimeout(f"{url}: the answer did not end in time; try again", retryable=True)
+                raise TierTimeout(f"{bare(url)}: the answer did not end in time; try again", retryable=True)
         return bytes(out)
 
     def _head(self, response: requests.Response) -> bytes:
@@ -231,6 +231,13 @@ class Transport:
             return next(response.iter_content(2000), b"")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
             return b""
+
+
+def _translated(error: Exception, url: str, option: str) -> TierError:
+    """The error of the contract; what the library raised is not its cause, for it shows the whole URL."""
+    if isinstance(error, OSError) and getattr(error, "request", None) is not None:
+        error.request = None  # type: ignore[attr-defined] # it holds headers and body: tokens, invocations
+    return unreachable(error, url, option)
 
 
 def _as_it_is(request: Any) -> Any:

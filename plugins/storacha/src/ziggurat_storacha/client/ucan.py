@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from attrs import Factory, evolve, field, frozen
 
-from ziggurat.content import DAG_CBOR, Cid, dagcbor, dagjson
+from ziggurat.content import DAG_CBOR, MAX_BLOCK, Cid, dagcbor, dagjson
 from ziggurat.content.varint import decode_varint
 from ziggurat.errors import ContentMismatch, MalformedContent, UnsupportedContent, ZigguratError
 from ziggurat_storacha.client.did import did_bytes, did_text, is_account
@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 VERSION: Final = "0.9.1"
-MAX_UCAN: Final = 256 * 1024
-"""Largest block of a UCAN taken, bytes."""
+MAX_UCAN: Final = MAX_BLOCK
+"""Largest block of a UCAN taken, bytes; an ``upload/add`` takes some 41 for each shard."""
 MAX_CAPABILITIES: Final = 1024
 MAX_PROOFS: Final = 4096
 _MAX_TIME = 1 << 53

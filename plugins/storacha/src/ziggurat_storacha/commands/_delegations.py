@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ziggurat.command import Session, command, group, pass_session
+from ziggurat.command import Session, command, group, pass_session, printable
 from ziggurat.content import Cid
 from ziggurat_storacha.client.bridge import make_token
 from ziggurat_storacha.client.delegation import Delegation, archive, plain_car, read_proof, to_text
@@ -42,7 +42,8 @@ def show_delegation(session: Session, one: Delegation) -> None:
     """Print a delegation as a record."""
     abilities = [cap.can for cap in one.ucan.capabilities]
     session.record(
-        f"{one.cid}  {one.ucan.audience}  {' '.join(abilities)}  until {moment_text(one.ucan.expiration)}",
+        f"{one.cid}  {one.ucan.audience}  {printable(' '.join(abilities))}"
+        f"  until {moment_text(one.ucan.expiration)}",
         cid=str(one.cid),
         issuer=one.ucan.issuer,
         audience=one.ucan.audience,

@@ -102,13 +102,19 @@ def expiry(text: str) -> int:
         return 0
     duration = re.fullmatch(r"(\d{1,9})\s*([smhdwy])", plain)
     if duration:
-        return int(time.time()) + int(duration[1]) * _UNITS[duration[2]]
+        return _ahead(int(time.time()) + int(duration[1]) * _UNITS[duration[2]], text)
     try:
-        moment = datetime.fromisoformat(plain)
+        moment = datetime.fromisoformat(plain.upper())
     except ValueError:
         raise click.BadParameter(f"{text!r} is no time: give 12h, 30d, 1y, 2027-01-31 or never") from None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(1, int(aware.timestamp()))
+    return _ahead(int(aware.timestamp()), text)
+
+
+def _ahead(seconds: int, text: str) -> int:
+    if seconds <= time.time():
+        raise click.BadParameter(f"{text!r} is not ahead: what ends then would be void at once")
+    return seconds
 
 
 def expires_option(**more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -152,7 +158,11 @@ def write_secret(path: Path, data: bytes) -> None:
         raise ConfigError(f"{path} exists already: a key is not written over another file") from error
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error

@@ -27,12 +27,12 @@ ziggurat storacha login ada@example.org --wait 60
 )
 @click.argument("email")
 @click.option(
-    "--wait", type=click.FloatRange(min=0), default=PATIENCE, show_default=True, metavar="SECONDS",
+    "--wait", type=click.IntRange(0, 86400), default=int(PATIENCE), show_default=True, metavar="SECONDS",
     help="How long to wait for the click; Ctrl-C ends it too.",
 )  # fmt: skip
 @on_tier
 @pass_session
-def login(session: Session, email: str, wait: float, tier: str) -> None:
+def login(session: Session, email: str, wait: int, tier: str) -> None:
     """Log in with an account: click the link in the e-mail that the service sends.
 
     A key is made first if there is none. What the account may do, this machine's agent then may too; nothing
@@ -41,7 +41,7 @@ def login(session: Session, email: str, wait: float, tier: str) -> None:
     with agent_of(session, tier, create=True) as agent:
         session.remark(f"click the link in the e-mail to {email}")
         done = 0
-        with session.progress(f"waiting for {email}", int(wait), counted="seconds") as bar:
+        with session.progress(f"waiting for {email}", wait, counted="seconds") as bar:
 
             def watch(waited: Waited) -> None:
                 nonlocal done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ziggurat.command import Session, command, pass_session, plural, size_text
+from ziggurat.command import Session, command, pass_session, plural, printable, size_text
 from ziggurat_storacha.client.accounts import plan, subscriptions
 from ziggurat_storacha.client.did import email_of
 from ziggurat_storacha.commands._group import agent_of, on_tier, storacha
@@ -35,7 +35,7 @@ def plan_(session: Session, emails: tuple[str, ...], tier: str) -> None:
                 spaces = [space for one in subscriptions(agent, account) for space in one.spaces]
                 limit = f", at most {size_text(found.limit)}" if found.limit is not None else ""
                 session.record(
-                    f"{email_of(found.account)}  {found.product or 'no plan'}{limit},"
+                    f"{email_of(found.account)}  {printable(found.product) or 'no plan'}{limit},"
                     f" {plural(len(spaces), 'space')}",
                     account=found.account,
                     email=email_of(found.account),

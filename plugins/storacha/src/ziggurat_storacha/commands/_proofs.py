@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from ziggurat.command import Session, command, group, pass_session
+from ziggurat.command import Session, command, group, pass_session, printable
 from ziggurat.content import Cid
 from ziggurat.errors import ConfigError
 from ziggurat_storacha.client.delegation import Delegation, read_proof
 from ziggurat_storacha.client.login import claim
-from ziggurat_storacha.client.proofs import ATTEST, validate
+from ziggurat_storacha.client.proofs import ATTEST, rests_on_service, stated, validate
 from ziggurat_storacha.client.sharing import add_proof
 from ziggurat_storacha.commands._delegations import FORMS, show_delegation, written
 from ziggurat_storacha.commands._group import agent_of, on_tier, storacha, write_file
@@ -107,13 +107,15 @@ def show(session: Session, file: str, tier: str) -> None:
     """Say what a delegation grants, and prove each grant; the exit code is 8 when one does not hold."""
     found = _read(file)
     with agent_of(session, tier, create=True) as agent:
-        beside = list(agent.service.proofs)
         show_delegation(session, found)
-        for cap in found.ucan.capabilities:
-            with session.attempt(cap.can):
-                chain = validate(found, cap, authority=agent.service.authority(), beside=beside)
+        if rests_on_service(found):
+            agent.service.key()
+        authority, beside = agent.service.authority(), list(agent.service.proofs)
+        for cap, wanted in zip(found.ucan.capabilities, stated(found), strict=True):
+            with session.attempt(printable(cap.can)):
+                chain = validate(found, wanted, authority=authority, beside=beside)
                 session.record(
-                    f"{cap.can}  {cap.resource}  holds, through {len(chain)}",
+                    printable(f"{cap.can}  {cap.resource}  holds, through {len(chain)}"),
                     can=cap.can,
                     resource=cap.resource,
                     ok=True,

@@ -160,7 +160,10 @@ def info(session: Session, ref: str, tier: str) -> None:
     """Ask the service what it knows of a space."""
     with agent_of(session, tier) as agent:
         found = space_info(agent, ref)
-        paid = ", ".join(found.providers) or "nobody pays for it: see 'ziggurat storacha space provision'"
+        paid = (
+            printable(", ".join(found.providers))
+            or "nobody pays for it: see 'ziggurat storacha space provision'"
+        )
         session.record(
             f"{found.did}  {printable(found.name) or '-'}  {paid}",
             did=found.did,
