@@ -355,6 +355,9 @@ def test_large_blocks_are_read_again_and_not_held() -> None:
             next(reads)
             return data(numbers[root]) if root in numbers else blocks.pairs[root]
 
+        def several(self, asked: list[tuple[object, Cid]]) -> list[bytes]:
+            return [self.raw_block(*one) for one in asked]
+
         def known(self, root: Cid) -> None:
             return None
 

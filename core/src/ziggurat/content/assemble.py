@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple, Protocol, TypeAlias
 
 from attrs import evolve
@@ -17,9 +18,11 @@ from ziggurat.content.parcel import Parcel
 from ziggurat.content.unixfs import Node, parse_node
 from ziggurat.errors import MalformedContent, UnsupportedContent
 
-__all__ = ["Blocks", "assemble", "leaves_of"]
+__all__ = ["Asked", "Blocks", "assemble", "leaves_of"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+Asked: TypeAlias = tuple[Want, Cid]
+"""A block that is asked for, and the root of the blob that it belongs to."""
 
 
 class Blocks(Protocol):
@@ -27,6 +30,9 @@ class Blocks(Protocol):
 
     def raw_block(self, want: Want, root: Cid) -> bytes:
         """A proved block, encoded as its CID names it, with its place in the blob that it belongs to."""
+
+    def several(self, asked: Sequence[Asked]) -> Sequence[bytes | Exception]:
+        """What `raw_block` gives or raises for each; nothing at all where asking at once is no quicker."""
 
     def known(self, root: Cid) -> Layout | None:
         """The complete layout of a file, where it is at hand without asking block by block."""
@@ -36,7 +42,13 @@ class Blocks(Protocol):
 
 
 _WINDOW = 64
-_IN_MEMORY = 64 << 20
+_AT_ONCE = 16
+"""Blocks that are asked for at once."""
+_READY = 8 << 20
+"""Bytes of blocks that were asked for ahead and wait; above it each is asked for at its turn."""
+_ENTRY = 256
+"""Bytes that such a block takes beside its own."""
+_IN_MEMORY = 32 << 20
 """Bytes of blocks that are held between looking at them and giving them on; others are read again."""
 _SMALL = 1024
 """Bytes of a block that is held in any case: its parcel takes as much."""
@@ -89,9 +101,52 @@ class _Linking(NamedTuple):
     build: Callable[[tuple[Parcel, ...]], Parcel]
 
 
-class _Assembly:
+class _Ahead:
+    """Blocks for a walk, which are asked for several at once as far as it is known what comes next."""
+
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
+        self._ready: dict[tuple[Cid, Cid], bytes | Exception] = {}
+        self._waiting = 0
+
+    def take(self, want: Want, root: Cid, coming: Iterable[Asked]) -> bytes:
+        """One block; raises as `Blocks.raw_block`.
+
+        Args:
+            want: The block.
+            root: The blob that it belongs to.
+            coming: What the walk takes next, unless it meets something else before.
+        """
+        asked = want.cid, root
+        if asked not in self._ready and self._waiting < _READY:
+            self._ask([(want, root), *islice(coming, 4 * _AT_ONCE)])
+        block = self._ready.pop(asked, None)
+        if block is None:
+            return self._blocks.raw_block(want, root)
+        self._waiting -= _weight(block)
+        if isinstance(block, Exception):
+            raise block
+        return block
+
+    def _ask(self, coming: Iterable[Asked]) -> None:
+        # The walk takes each once, wherever it stands.
+        fresh = {
+            (want.cid, root): (want, root) for want, root in coming if (want.cid, root) not in self._ready
+        }
+        batch = dict(islice(fresh.items(), _AT_ONCE))
+        if len(batch) > 1:
+            found = self._blocks.several(list(batch.values()))
+            self._ready.update(zip(batch, found, strict=False))
+            self._waiting += sum(map(_weight, found))
+
+
+def _weight(block: bytes | Exception) -> int:
+    return _ENTRY + (0 if isinstance(block, Exception) else len(block))
+
+
+class _Assembly:
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks, self._ahead = blocks, _Ahead(blocks)
         self._done: dict[Cid, Parcel] = {}
         self._held = 0
 
@@ -109,7 +164,12 @@ class _Assembly:
             else:
                 if depth > MAX_PATH_DEPTH:
                     raise MalformedContent(f"{root} nests more than {MAX_PATH_DEPTH} directories", cid=root)
-                opened = self._open(cid)
+                coming = (
+                    (Want(0, None, one), one)
+                    for one, _ in reversed(stack)
+                    if one.identity is None and one not in self._done and one not in waiting
+                )
+                opened = self._open(cid, coming)
                 if isinstance(opened, Parcel):
                     self._done[cid] = opened
                 else:
@@ -127,8 +187,8 @@ class _Assembly:
             children.update((child.cid, child) for child in below)
         return tuple(children.values())
 
-    def _open(self, root: Cid) -> Parcel | _Linking:
-        block = self._block(root, root)
+    def _open(self, root: Cid, coming: Iterable[Asked]) -> Parcel | _Linking:
+        block = self._block(root, root, coming)
         if root.codec != DAG_PB:
             return self._lone(root, block)
         node = parse_node(block)
@@ -140,8 +200,10 @@ class _Assembly:
             return Parcel(root, "symlink", 0, {root: block}, tsize=len(block))
         return self._linking(root, node)
 
-    def _block(self, cid: Cid, root: Cid) -> bytes:
-        return cid.identity if cid.identity is not None else self._blocks.raw_block(Want(0, None, cid), root)
+    def _block(self, cid: Cid, root: Cid, coming: Iterable[Asked]) -> bytes:
+        return (
+            cid.identity if cid.identity is not None else self._ahead.take(Want(0, None, cid), root, coming)
+        )
 
     def _lone(self, root: Cid, block: bytes) -> Parcel | _Linking:
         """A block that is a blob of its own: raw bytes, or data with links to other blobs."""
@@ -196,7 +258,12 @@ class _Assembly:
             cid = want.cid
             if cid.codec != DAG_PB or cid.identity is not None or cid in nodes or cid in leaves:
                 continue
-            node = top if cid == root else parse_node(self._blocks.raw_block(want, root))
+            coming = (
+                (one, root)
+                for one in reversed(stack)
+                if one.cid.codec == DAG_PB and one.cid not in nodes and one.cid not in leaves
+            )
+            node = top if cid == root else parse_node(self._ahead.take(want, root, coming))
             if not node.links:
                 if leaf_block(cid, node.data) is None:
                     nodes[cid] = node  # it would not encode again from its bytes, so it is kept as it is
@@ -222,7 +289,8 @@ class _Assembly:
         while stack:
             cid = stack.pop()
             if cid not in nodes:
-                node = nodes[cid] = top if cid == root else parse_node(self._block(cid, root))
+                coming = ((Want(0, None, one), root) for one in reversed(stack) if one not in nodes)
+                node = nodes[cid] = top if cid == root else parse_node(self._block(cid, root, coming))
                 if node.type == "hamt":
                     stack.extend(reversed(list(_shards(node))))
         named = tuple(cid for _, cid in children_of(nodes, root))

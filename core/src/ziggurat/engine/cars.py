@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
 from ziggurat.content import Cid, read_car
-from ziggurat.content.assemble import assemble, leaves_of
+from ziggurat.content.assemble import Asked, assemble, leaves_of
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Layout, Want
 from ziggurat.content.parcel import Parcel
@@ -98,6 +98,10 @@ class CarBlocks:
             )
         offset, length = place
         return os.pread(self._file.fileno(), length, offset)
+
+    def several(self, asked: Sequence[Asked]) -> tuple[()]:  # noqa: ARG002 - the interface's argument
+        """Nothing: every block is at hand."""
+        return ()
 
     def known(self, root: Cid) -> None:
         """None: the blocks are at hand, their order is not."""

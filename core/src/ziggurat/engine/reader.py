@@ -7,8 +7,10 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 
 from ziggurat.content import DAG_PB, Cid, Node, directory_entries, leaf_block
+from ziggurat.content.assemble import Asked
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Cursor, Layout, Piece, Want
+from ziggurat.engine.pools import run_all
 from ziggurat.engine.resolver import Resolver
 from ziggurat.engine.session import Buffer, Layouts, Session, Target, Value
 from ziggurat.engine.values import node_value, value_of
@@ -38,7 +40,7 @@ class Reader:
     Args:
         resolver: Gets the blocks.
         layouts: Trees that are known.
-        ahead: Threads that read a stream's next window.
+        ahead: Threads that read a stream's next window, or what a walk over blocks takes next.
     """
 
     def __init__(self, resolver: Resolver, layouts: Layouts, ahead: Executor) -> None:
@@ -194,6 +196,12 @@ class Reader:
         if block is None:  # pragma: no cover - it was proved with the same encodings
             raise MalformedContent(f"{want.cid} does not encode again", cid=root)
         return block
+
+    def several(self, asked: Sequence[Asked]) -> Sequence[bytes | Exception]:
+        """What `raw_block` gives or raises for each, all at once; nothing if no tier is far away."""
+        if not self._resolver.far:
+            return ()
+        return run_all(self._ahead, lambda one: self.raw_block(*one), asked)
 
     def known(self, root: Cid) -> Layout | None:
         """The layout of a file, where it is complete already; None for a file of one leaf."""

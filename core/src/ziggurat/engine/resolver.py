@@ -40,6 +40,12 @@ class Resolver:
         if self._retired:
             raise StoreError(self._retired)
 
+    @property
+    def far(self) -> bool:
+        """True if some tier is asked over a network."""
+        places = self._fetcher.places
+        return any(tier.remote for tier in (*places.stores, *places.sources))
+
     def lone(self, cid: Cid) -> bytes:
         """A blob that is one block of its own: `resolve` without what only files need."""
         block = self._lone(cid)
