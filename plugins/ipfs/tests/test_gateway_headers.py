@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -88,6 +90,35 @@ def test_a_redirect_at_home_keeps_them(tier: Make) -> None:
         assert tier(server.url, headers={server.url: HEADERS}).get(CID.key, None) == BLOCK
 
 
+@pytest.mark.parametrize("name", ["User-Agent", "user-agent"])
+def test_each_header_is_sent_once(tier: Make, name: str) -> None:
+    lines: list[bytes] = []
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            talk, _ = listening.accept()
+            with talk, talk.makefile("rb") as said:
+                lines.extend(iter(said.readline, b"\r\n"))
+                head = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.ipld.raw\r\nContent-Length: "
+                talk.sendall(head + b"%d\r\n\r\n" % len(BLOCK) + BLOCK)
+
+        server = threading.Thread(target=answer)
+        server.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert tier(url, headers={url: {name: "mine/1"}}).get(CID.key, None) == BLOCK
+        server.join()
+    assert [line for line in lines if line.lower().startswith(b"user-agent")] == [b"user-agent: mine/1\r\n"]
+
+
+def test_no_proxy_hears_what_is_meant_for_this_machine(tier: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RogueGateway({CID: BLOCK}) as proxy, RogueGateway({CID: BLOCK}, wanting) as server:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert tier(server.url, headers={server.url: HEADERS}).get(CID.key, None) == BLOCK
+        assert proxy.asked == []
+
+
 def test_two_gateways_at_one_host_have_their_own(tier: Make) -> None:
     with RogueGateway({CID: BLOCK}, lambda asked, reply, server: reply.whole(b"", 404)) as server:
         one, two = f"{server.url}/one", f"{server.url}/two"
@@ -129,6 +160,7 @@ def test_what_a_gateway_repeats_is_hidden(tier: Make, caplog: pytest.LogCaptureF
         ("https://gateway.example", {"X": "a\r\nY: b"}, "one line"),
         ("https://gateway.example", {"X": ""}, "one line"),
         ("https://gateway.example", {"X": "ä"}, "one line"),
+        ("https://gateway.example", {"X-Key": "a", "x-key": "b"}, "twice"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(url: str, headers: dict[str, str], words: str) -> None:

@@ -115,6 +115,13 @@ def test_the_lifetime_ends_with_the_record():
         tier.close()
 
 
+def test_a_lifetime_is_never_less_than_none():
+    with serving(**{text_of(NAME): record(ttl=-5)}) as server:
+        tier = tier_of(server)
+        assert tier.resolve(text_of(NAME)).seconds == 0
+        tier.close()
+
+
 def test_a_name_leads_through_names_and_keeps_the_path():
     names = {
         text_of(NAME): record(f"/ipns/{text_of(OTHER)}/sub", ttl=50),
@@ -214,3 +221,15 @@ def test_the_command(tmp_path):
         assert row["cid"] == str(TARGET)
         assert row["proved"] is True
         assert row["seconds"] == 60
+
+
+def test_a_target_moves_no_cursor(tmp_path):
+    with serving(**{text_of(NAME): record(f"/ipfs/{TARGET}/\x1b[2Jgone\nbafy")}) as server:
+        file = tmp_path / "ziggurat.toml"
+        file.write_text(
+            f'[[tier]]\nname = "web"\nbackend = "gateway"\n[tier.options]\nurls = ["{server.url}"]\n'
+        )
+        said = CliRunner().invoke(ipfs, ["resolve", "--config", str(file), text_of(NAME)])
+        assert said.exit_code == 0, said.output
+        assert said.stdout.startswith(f"/ipfs/{TARGET}/\\x1b[2Jgone\\nbafy  (signed")
+        assert said.stdout.count("\n") == 1

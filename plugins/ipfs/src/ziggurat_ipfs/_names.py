@@ -98,7 +98,7 @@ def resolved(name: Name, record: IpnsRecord, teller: str) -> Resolved:
         raise TierUnavailable(
             f"the record of {name.text} at {teller} ended {record.until:%Y-%m-%d %H:%M} UTC"
         )
-    return Resolved(name.text, record.value, min(left, record.ttl), True, teller)
+    return Resolved(name.text, record.value, max(0.0, min(left, record.ttl)), True, teller)
 
 
 def follow(text: str, step: Callable[[Name], Resolved]) -> Resolved:

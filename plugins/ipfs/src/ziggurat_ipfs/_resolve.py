@@ -70,7 +70,7 @@ def _record(
         raise
     except MalformedContent as error:
         raise CorruptBlob(f"{rpc} gave a false record: {error.message}") from error
-    return max(found, key=lambda record: record.sequence, default=None)
+    return max(found, key=lambda record: (record.sequence, record.until), default=None)
 
 
 def _extras(rows: list[object]) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from ziggurat.command import Session, TierPlugin, command, pass_session
+from ziggurat.command import Session, TierPlugin, command, pass_session, printable
 from ziggurat.errors import ConfigError, ZigguratError
 from ziggurat_ipfs._names import Resolved
 
@@ -36,7 +36,7 @@ def resolve(session: Session, names: tuple[str, ...], tier: str | None) -> None:
             life = "" if found.seconds is None else f", for {found.seconds:.0f} s"
             proof = "signed" if found.proved else f"by the word of {found.gateway}"
             session.record(
-                f"{found.target}  ({proof}{life})",
+                f"{printable(found.target)}  ({proof}{life})",
                 cid=str(found.cid), path=found.target, name=found.name, seconds=found.seconds,
                 proved=found.proved, gateway=found.gateway, tier=teller.name,
             )  # fmt: skip

@@ -24,6 +24,7 @@ from ziggurat.errors import (
     Unsupported,
     ZigguratError,
 )
+from ziggurat_ipfs.gateway._options import is_here
 from ziggurat_ipfs.gateway._wire import POOLS, Line, Watch
 
 __all__ = ["Answer", "Client", "retry_after", "where_to"]
@@ -51,7 +52,10 @@ class Client:
         patience: float,
         headers: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     ) -> None:
-        self._headers = {url.rstrip("/"): dict(given) for url, given in headers.items()}
+        self._headers = {
+            url.rstrip("/"): {name.lower(): value for name, value in given.items()}
+            for url, given in headers.items()
+        }
         self.patience = patience
         self.watch = Watch()
         self._timeout = urllib3.Timeout(connect=timeouts.connect, read=min(timeouts.idle, patience))
@@ -78,7 +82,7 @@ class Client:
         for _ in range(_REDIRECTS + 1):
             with self.translated(url, line), line.used():
                 # No content coding: what would unpack to more than was counted is never asked for.
-                said = {"User-Agent": _AGENT, **own, "Accept-Encoding": "identity", **headers}
+                said = {"user-agent": _AGENT, **own, "accept-encoding": "identity", **headers}
                 response = self._manager(asked).request(
                     method, asked, headers=said, retries=False, redirect=False,
                     preload_content=False, timeout=self._timeout,
@@ -119,8 +123,10 @@ class Client:
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)
-        proxy = urllib.request.getproxies().get(parts.scheme, "")
-        if proxy and urllib.request.proxy_bypass(parts.hostname or ""):
+        host = parts.hostname or ""
+        # This machine is asked without a proxy: elsewhere it is another, and the headers may be secret.
+        proxy = "" if is_here(host) else urllib.request.getproxies().get(parts.scheme, "")
+        if proxy and urllib.request.proxy_bypass(host):
             proxy = ""
         manager = self._managers.get(proxy)
         if manager is None:

@@ -12,7 +12,7 @@ from attrs import Attribute, field, frozen, validators
 
 from ziggurat.content import MAX_BLOCK
 
-__all__ = ["GatewayOptions", "check_url"]
+__all__ = ["GatewayOptions", "check_url", "is_here"]
 
 _OWN = frozenset(
     (
@@ -59,16 +59,18 @@ def _check_headers(url: str, headers: Mapping[str, str]) -> None:
     if not isinstance(headers, Mapping):
         raise ValueError(f"headers of {url} are a table of names and values")
     parts = urlsplit(url)
-    if parts.scheme != "https" and not _is_here(parts.hostname or ""):
+    if parts.scheme != "https" and not is_here(parts.hostname or ""):
         raise ValueError(f"headers may be secret, and {url} would get them in the clear: use https")
     for name, value in headers.items():
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", name) or name.lower() in _OWN:
             raise ValueError(f"{name!r} is no header that can be set here")
         if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e]{1,4096}", value):
             raise ValueError(f"the value of the header {name} is not one line of ASCII")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError(f"a header of {url} is named twice: capitals make no difference")
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
     """True for a name or number of this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
