@@ -20,6 +20,7 @@ from ziggurat.content.unixfs import DIRECTORY_DATA, inner_data
 from ziggurat.errors import (
     BlobNotFound,
     BlobPinned,
+    InvalidCid,
     LastCopy,
     MalformedContent,
     NotAFile,
@@ -384,3 +385,9 @@ def test_data_is_no_directory(make: Make, sample: Sample) -> None:
     assert (entry.type, entry.size) == ("block", len(sample.blocks.pairs[sample.root]))
     listed = {entry.path: entry.type for entry in stack.ls(sample.parts["folder"])}
     assert listed == {"data": "block", "file": "file", "inlined": "block"}
+
+
+@pytest.mark.parametrize("name", ["/ipns/k51abc", "ipns://docs.example.org/guide"])
+def test_a_name_is_told_from_what_is_no_cid(make: Make, name: str) -> None:
+    with pytest.raises(InvalidCid, match="resolve it"):
+        make(store("a")).get(name)

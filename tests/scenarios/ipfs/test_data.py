@@ -59,6 +59,9 @@ def test_a_dag_of_the_node_goes_to_disk_and_back_whole(stack: Open, kubo: KuboNo
     own = kubo.ask("block/get", arg=str(mixed))
     assert store.get(mixed) == own
     assert receipt.size == len(own)
+    # The node does not say how large such a DAG is there; it is what a put of it would take.
+    (copy,) = store.stat(mixed).copies
+    assert copy.stored == store.export_car(mixed, Path(kubo.folder) / "mixed.car")
     (finding,) = store.verify(mixed)
     assert finding.ok
     store.copy(mixed, "disk")

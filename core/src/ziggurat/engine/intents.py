@@ -75,7 +75,7 @@ class Intents:
             if known is None or known.under is not None:
                 stored = tier.occupied(cid)
                 if stored is not None:
-                    rows.append(CopyRow(one.key, one.medium, stored))
+                    rows.append(CopyRow(one.key, one.medium, stored or one.size))
         self._catalog.record_put((), rows, reservations=noted)
 
     def settle_all(self, tier: StoreTier, medium: str) -> None:

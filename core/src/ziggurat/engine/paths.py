@@ -62,6 +62,10 @@ class Paths:
             return ref
         if not isinstance(ref, str):
             raise InvalidCid(f"a reference is a Cid or text, not {type(ref).__name__}")
+        if ref.startswith(("/ipns/", "ipns://")):
+            raise InvalidCid(
+                f"{ref[:80]!a} is a name, which can change: resolve it, and give what it points to"
+            )
         text = ref.removeprefix("ipfs://").removeprefix("/ipfs/")
         first, *rest = text.split("/")
         cid = Cid.parse(first)

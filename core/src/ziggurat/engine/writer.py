@@ -226,7 +226,7 @@ class Writer:
         medium = self._places.medium(tier, claim=True) or ""
         stat, stored = tier.stat_key(parcel.cid.key), tier.occupied(parcel.cid)
         note = None if stat is None else stat.note
-        return self._row(medium, parcel, Kept(_size_on(tier, parcel) if stored is None else stored, note))
+        return self._row(medium, parcel, Kept(stored or _size_on(tier, parcel), note))
 
     def _put(
         self,

@@ -186,6 +186,8 @@ class StoreTier(Tier):
     def occupied(self, cid: Cid) -> int | None:
         """Payload bytes of whatever is there of a blob, a torn put too; None if there is nothing.
 
+        A tier that keeps it and cannot say how large it is there counts as 0.
+
         Raises:
             TierError: The tier cannot tell.
         """
