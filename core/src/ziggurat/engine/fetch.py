@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from contextlib import closing
 
 from ziggurat.backend import ByteRange
 from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node, proves_leaf
 from ziggurat.content.layout import Want
-from ziggurat.engine.caches import CacheStack
-from ziggurat.engine.events import Failures
-from ziggurat.engine.flights import Flight, Flights
-from ziggurat.engine.places import Place, Places
-from ziggurat.engine.repair import Repair
+from ziggurat.engine.flights import Flight
+from ziggurat.engine.places import Place
 from ziggurat.engine.runs import proved_leaves, runs_of
-from ziggurat.engine.session import Layouts, Session, Value
+from ziggurat.engine.session import Session, Value
+from ziggurat.engine.supplies import Supplies
 from ziggurat.engine.values import block_of, node_value, value_of
 from ziggurat.errors import (
     BlobNotFound,
@@ -25,39 +22,10 @@ from ziggurat.errors import (
 )
 from ziggurat.tiers import StoreTier
 
-__all__ = ["Fetch", "Supplies"]
+__all__ = ["Fetch"]
 
 _EARLY_BYTES = 8 << 20
 """Bytes of a DAG stream that are taken before they are wanted."""
-
-
-class Supplies:
-    """What every fetch of a store shares.
-
-    Args:
-        places: Which tiers to ask, in which order.
-        caches: Where proved blocks go.
-        flights: Who else waits for them.
-        layouts: Trees of blobs that are known.
-        repair: Builds lost nodes again; None to repair nothing.
-        failures: Where failures are noted that another tier made good.
-        hashers: Threads that read and prove.
-        askers: Threads that wait for remote tiers.
-    """
-
-    def __init__(
-        self,
-        places: Places,
-        caches: CacheStack,
-        flights: Flights,
-        layouts: Layouts,
-        repair: Repair | None,
-        failures: Failures,
-        hashers: Executor,
-        askers: Executor,
-    ) -> None:
-        self.places, self.caches, self.flights, self.layouts = places, caches, flights, layouts
-        self.repair, self.failures, self.hashers, self.askers = repair, failures, hashers, askers
 
 
 class Fetch:

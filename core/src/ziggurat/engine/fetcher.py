@@ -7,10 +7,11 @@ from typing import cast
 
 from ziggurat.content import Cid
 from ziggurat.content.layout import Layout, Want
-from ziggurat.engine.fetch import Fetch, Supplies
+from ziggurat.engine.fetch import Fetch
 from ziggurat.engine.flights import Flight
 from ziggurat.engine.places import Place
 from ziggurat.engine.session import Session, Value
+from ziggurat.engine.supplies import Supplies
 from ziggurat.errors import TierError
 from ziggurat.tiers import StoreTier
 
