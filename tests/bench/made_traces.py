@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from tests.bench.policies import Trace
+from tests.bench.policies import MADE, Trace
 
-__all__ = ["made"]
+__all__ = ["MAKERS", "make"]
 
 _REQUESTS = 150_000
-
-
-def made(requests: int | None = None) -> Iterator[Trace]:
-    """Every made trace, the same each time.
-
-    Args:
-        requests: Of each trace; by default 150,000.
-    """
-    number = requests or _REQUESTS
-    for name, make in (
-        ("zipf", _zipf),
-        ("zipf-drifting", _drifting),
-        ("loops", _loops),
-        ("zipf-and-scans", _scans),
-        ("regimes", _regimes),
-        ("bursts", _bursts),
-        ("mixture", _mixture),
-    ):
-        rng = random.Random(name)
-        ids = list(make(rng, number))
-        sizes: dict[str, int] = {}
-        for key in ids:
-            if key not in sizes:  # most blocks small, some large: log-normal about 8 kB, at most 2 MiB
-                sizes[key] = max(1, min(2 << 20, int(rng.lognormvariate(9, 1.6))))
-        yield Trace(f"made-{name}", ids, [sizes[key] for key in ids])
 
 
 def _rank(rng: random.Random, among: int, skew: float) -> int:
@@ -128,3 +103,31 @@ def _mixture(rng: random.Random, number: int) -> Iterator[str]:
             done += 1
             if done == number:
                 return
+
+
+MAKERS: dict[str, Callable[[random.Random, int], Iterator[str]]] = {
+    "zipf": _zipf,
+    "zipf-drifting": _drifting,
+    "loops": _loops,
+    "zipf-and-scans": _scans,
+    "regimes": _regimes,
+    "bursts": _bursts,
+    "mixture": _mixture,
+}
+"""How each trace is made."""
+
+
+def make(name: str, requests: int | None = None) -> Trace:
+    """Make a trace, the same each time.
+
+    Args:
+        name: One of `MAKERS`.
+        requests: How many; by default 150,000.
+    """
+    rng = random.Random(name)
+    keys = list(MAKERS[name](rng, requests or _REQUESTS))
+    sizes: dict[str, int] = {}
+    for key in keys:
+        if key not in sizes:  # most blocks small, some large: log-normal about 8 kB, at most 2 MiB
+            sizes[key] = max(1, min(2 << 20, int(rng.lognormvariate(9, 1.6))))
+    return Trace(f"{MADE}{name}", keys, [sizes[key] for key in keys])

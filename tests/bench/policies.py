@@ -12,7 +12,6 @@ import argparse
 import functools
 import hashlib
 import importlib.metadata
-import itertools
 import json
 import lzma
 import random
@@ -21,6 +20,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from attrs import define, frozen
@@ -275,6 +275,11 @@ def _table(lines: dict[str, Line], traces: Sequence[str]) -> list[str]:
     return text
 
 
+def _measured(maker: Callable[[], Trace], names: Sequence[str], points: Path) -> None:
+    """Measure one trace in a process of its own; what it found is in the file."""
+    compare(iter([maker()]), names, Points(points))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what was asked for; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.policies", description=__doc__)
@@ -284,6 +289,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--policies", nargs="*", choices=CONTENDERS, help="default: all; arc is always there")
     parser.add_argument("--out", type=Path, default=PAGE, help="the page to write")
     parser.add_argument("--points", type=Path, default=POINTS, help="keeps what was measured")
+    parser.add_argument("--jobs", type=int, default=1, help="traces measured side by side")
     parser.add_argument("--no-made", action="store_true", help="only the traces of the folder")
     args = parser.parse_args(argv)
     paths = [
@@ -294,12 +300,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not paths:
         raise SystemExit(f"error: no trace in {args.folder}: it needs NAME.trace.xz files")
     names = [FIRST, *(name for name in args.policies or CONTENDERS if name != FIRST)]
-    traces: Iterator[Trace] = (load(path, args.requests) for path in paths)
+    makers = [functools.partial(load, path, args.requests) for path in paths]
     if not args.no_made:
-        from tests.bench.made_traces import made
+        from tests.bench.made_traces import MAKERS, make
 
-        traces = itertools.chain(traces, made(args.requests))
-    lines = compare(traces, names, Points(args.points))
+        makers += [functools.partial(make, name, args.requests) for name in MAKERS]
+    if args.jobs > 1:
+        with ProcessPoolExecutor(args.jobs) as pool:
+            for done in [pool.submit(_measured, maker, names, args.points) for maker in makers]:
+                done.result()
+    lines = compare((maker() for maker in makers), names, Points(args.points))
     args.out.write_text(page(lines, args.requests), encoding="utf-8")
     return 0
 

@@ -9,9 +9,9 @@ from ziggurat.policy.sampling import Residents, Rule
 
 __all__ = ["Guard"]
 
-_MOST = 512  # residents of a shadow that stands for a quarter of the keys, or less
+_MOST = 768  # residents of a shadow that stands for a quarter of the keys, or less
 _MOST_EARLY = 128  # of one that stands for more
-_FEWEST, _FEWEST_EARLY = 128, 32
+_FEWEST, _FEWEST_EARLY = 192, 32
 _LEAD = 0.98
 
 

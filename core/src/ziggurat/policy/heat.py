@@ -25,7 +25,7 @@ __all__ = ["HeatIndex", "HeatParameters", "HeatRanker", "make_index", "make_rank
 _HITS = 16_384
 _QUIET = 0.1
 _HALVE = 20_000
-_FIT = 2_048
+_FIT = 1_024
 
 
 @frozen

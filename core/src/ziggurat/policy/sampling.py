@@ -20,7 +20,7 @@ _SAMPLE = 16
 _ROUND = 2  # victims of one sample
 _KEPT = 8  # best of a sample that stand again in the next
 _TRIES = 8  # to find a ghost in its table
-_EVERY = 4  # admissions from one look at what waits to the next
+_EVERY = 2  # admissions from one look at what waits to the next
 _STEADY = 1e15  # more than any clock says: sorts by count first, then by last access
 _SLRU = [min(uses, 4) * _STEADY for uses in USES]
 _DRAWN = 1_024  # random numbers made at once
@@ -169,7 +169,7 @@ class Residents(Generic[K]):
             self.remove(self._victim(now))
 
     def expose(self, now: int) -> None:
-        """Learn from what waits, at every fourth call: two residents and two ghosts at random stand for all.
+        """Learn from what waits, at every second call: two residents and two ghosts at random stand for all.
 
         Args:
             now: The time.
