@@ -108,8 +108,7 @@ class Bridge:
         """Invoke capabilities in one request, and give their receipts in the same order, signatures proved.
 
         Raises:
-            TierError: The bridge could not be asked, or did not answer all.
-            ContentMismatch: A receipt is not the service's.
+            TierError: The bridge could not be asked, did not answer all, or a receipt is not the service's.
         """
         asked: Any = {"tasks": [[one.can, one.resource, dict(one.nb or {})] for one in tasks]}
         reply = self._service.transport.fetch(

@@ -11,7 +11,8 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -151,8 +152,7 @@ class Service:
 
         Raises:
             TierDenied: No proof of ours entitles us.
-            TierError: The service did not answer.
-            ContentMismatch: The answer is not the service's.
+            TierError: The service did not answer, or what answered is not the service.
         """
         made = self.invocation(can, resource, nb, proofs=proofs, facts=facts, attached=attached)
         return self.execute([made])[0]
@@ -211,8 +211,7 @@ class Service:
         """Send invocations in one request, and give their receipts in the same order, signatures proved.
 
         Raises:
-            TierError: The service did not answer, or not all of them.
-            ContentMismatch: An answer is not the service's.
+            TierError: The service did not answer, or not all of them, or an answer is not the service's.
         """
         self._check()
         key = self.key()
@@ -227,12 +226,14 @@ class Service:
         message = self._message(reply.body, url, "service_url")
         receipts = []
         for one in invocations:
-            receipt = message.receipt(one.cid)
+            with _believed(url):
+                receipt = message.receipt(one.cid)
             if receipt is None:
                 raise TierUnavailable(
                     f"{url} did not answer {one.ucan.capabilities[0].can}; try again", retryable=True
                 )
-            verify_receipt(receipt, self.endpoints.did, key)
+            with _believed(url):
+                verify_receipt(receipt, self.endpoints.did, key)
             receipts.append(receipt)
         return receipts
 
@@ -254,8 +255,7 @@ class Service:
 
         Raises:
             TierTimeout: There was none in time, or the wait was ended.
-            TierError: It could not be asked.
-            ContentMismatch: The receipt is not the executor's.
+            TierError: It could not be asked, or the receipt is not the executor's.
         """
         self._check()
         url = self.endpoints.receipt_url(task)
@@ -266,7 +266,8 @@ class Service:
                 "GET", url, option="receipts_url", expect=(200, 404), redirects=True, cancel=cancel
             )
             if reply.status == 200:
-                receipt = self._message(reply.body, url, "receipts_url").receipt(task)
+                with _believed(url):
+                    receipt = self._message(reply.body, url, "receipts_url").receipt(task)
                 if receipt is not None:
                     self.prove(receipt, executor or self.endpoints.did)
                     return receipt
@@ -284,12 +285,11 @@ class Service:
             executor: DID of the audience of its invocation; only the service's own need not be a did:key.
 
         Raises:
-            ContentMismatch: It is not.
+            TierUnavailable: It is not.
         """
-        if executor != self.endpoints.did:
-            verify_receipt(receipt, executor, executor)
-        else:
-            verify_receipt(receipt, executor, self.key())
+        key = executor if executor != self.endpoints.did else self.key()
+        with _believed(self.endpoints.url):
+            verify_receipt(receipt, executor, key)
 
     def close(self) -> None:
         """Close the connections."""
@@ -344,6 +344,15 @@ class Service:
             f"{self.endpoints.url} does not say the key of {did}: correct service_did, or set service_key to"
             " its did:key"
         )
+
+
+@contextmanager
+def _believed(url: str) -> Iterator[None]:
+    """Blame the service, not a blob, for an answer that is unreadable or signed by somebody else."""
+    try:
+        yield
+    except BlobError as error:
+        raise TierUnavailable(f"an answer of {url} cannot be believed: {error.message}") from error
 
 
 def _of_document(document: Any, did: str) -> str:
