@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from attrs import define, evolve, field
 from tests.support.dag_backend import DagBackend, DagMedium, backend
-from tests.support.rigged import PASS, Rig, dag, rig_type, source
+from tests.support.rigged import PASS, Rig, dag, rig_type, source, store
 
 from ziggurat import Cid, Store
 from ziggurat.backend import Capabilities, Key
@@ -123,6 +123,37 @@ def test_the_first_that_fails_is_named_and_asked_once(make: Make, tmp_path: Path
     assert caught.value.cid == str(lost)
     asked = Counter(key for op, key, _ in rig.asked if op == "get")
     assert asked[str(lost.key)] == 1
+
+
+def test_a_walk_that_waits_holds_up_no_stream(make: Make, tmp_path: Path) -> None:
+    medium, root = fill(make, "data", tmp_path)
+    rig, near = Rig({str(cid.key): block for cid, block in medium.blocks.items()}), Rig()
+    crowd, go = threading.Semaphore(0), threading.Event()
+
+    def on(op: str, key: str, *_: object) -> object:
+        if op == "get" and key in rig.held and key != root.key:
+            crowd.release()
+            assert go.wait(30)
+        return PASS
+
+    rig.on = on
+    stack = make(store("near", near), source("far", rig, kind=rig_type(local=False, durable=True)))
+    data = bytes(range(256)) * 100
+    cid = stack.put(data).cid
+    walk = threading.Thread(target=stack.export_car, args=(root, io.BytesIO()))
+    got: list[bytes] = []
+    read = threading.Thread(target=lambda: got.append(b"".join(stack.stream(cid))))
+    walk.start()
+    try:
+        for _ in range(8):
+            assert crowd.acquire(timeout=20)
+        read.start()
+        read.join(20)
+        assert got == [data]
+    finally:
+        go.set()
+        walk.join()
+        read.join()
 
 
 @define

@@ -128,6 +128,7 @@ def assemble_stack(
     hashers = Pool(workers, "ziggurat-hash")
     askers = Pool(_ASKERS, "ziggurat-ask")
     ahead = Pool(_ASKERS, "ziggurat-ahead")
+    walkers = Pool(_ASKERS, "ziggurat-walk")  # its own: who waits for far blocks must hold up no stream
     putters = Pool(_ASKERS, "ziggurat-put")  # its own: what a put reads may itself ask other tiers
     caches = CacheStack(
         [_cache(tier, catalog, filler, failures) for tier in tiers if isinstance(tier, CacheTier)],
@@ -139,11 +140,13 @@ def assemble_stack(
     repair = Repair(places, layouts, failures, hashers, owner)
     fetcher = Fetcher(places, caches, flights, layouts, repair, failures, hashers, askers)
     log = AccessLog(path, filler.soon) if access_log else None
-    reader = _reader(fetcher, ahead, log)
+    reader = _reader(fetcher, ahead, walkers, log)
     paths = Paths(reader)
     # What only looks must not warm the caches that it reports on.
     looking, apart = CacheStack(caches.caches, failures, names, admits=False), Flights()
-    looker = _reader(Fetcher(places, looking, apart, layouts, repair, failures, hashers, askers), ahead)
+    looker = _reader(
+        Fetcher(places, looking, apart, layouts, repair, failures, hashers, askers), ahead, walkers
+    )
     lock = StoreLock(path / "copies.lock") if catalog is not None else None
     writer = Writer(places, catalog, lock, failures, min_copies, putters)
     keeper = None
@@ -154,7 +157,7 @@ def assemble_stack(
         """A reader of one tier alone: no caches, no repair, nothing shared."""
         only = Places([tier], None)
         bare, own, trees = CacheStack([], failures), Flights(), Layouts()
-        return _reader(Fetcher(only, bare, own, trees, None, wrongs, hashers, askers), ahead)
+        return _reader(Fetcher(only, bare, own, trees, None, wrongs, hashers, askers), ahead, walkers)
 
     return Stack(
         tiers=tuple(tiers),
@@ -175,13 +178,13 @@ def assemble_stack(
         lock=lock,
         inspector=Inspector(places, caches, catalog, looker, Paths(looker), solo, heat),
         solo=solo,
-        pools=(hashers, putters, ahead, askers),
+        pools=(hashers, putters, ahead, walkers, askers),
         log=log,
     )
 
 
-def _reader(fetcher: Fetcher, ahead: Pool, log: AccessLog | None = None) -> Reader:
-    return Reader(Resolver(fetcher, log.note if log is not None else None), fetcher.layouts, ahead)
+def _reader(fetcher: Fetcher, ahead: Pool, walkers: Pool, log: AccessLog | None = None) -> Reader:
+    return Reader(Resolver(fetcher, log.note if log is not None else None), fetcher.layouts, ahead, walkers)
 
 
 def _cache(tier: CacheTier, catalog: Catalog | None, filler: Filler, failures: Failures) -> BlockCache:

@@ -40,11 +40,12 @@ class Reader:
     Args:
         resolver: Gets the blocks.
         layouts: Trees that are known.
-        ahead: Threads that read a stream's next window, or what a walk over blocks takes next.
+        ahead: Threads that read a stream's next window.
+        walkers: Threads that wait for what a walk over blocks takes next.
     """
 
-    def __init__(self, resolver: Resolver, layouts: Layouts, ahead: Executor) -> None:
-        self._resolver, self._layouts, self._ahead = resolver, layouts, ahead
+    def __init__(self, resolver: Resolver, layouts: Layouts, ahead: Executor, walkers: Executor) -> None:
+        self._resolver, self._layouts, self._ahead, self._walkers = resolver, layouts, ahead, walkers
 
     def retire(self, why: str) -> None:
         """End every read: the next step of each raises StoreError."""
@@ -201,7 +202,7 @@ class Reader:
         """What `raw_block` gives or raises for each, all at once; nothing if no tier is far away."""
         if not self._resolver.far:
             return ()
-        return run_all(self._ahead, lambda one: self.raw_block(*one), asked)
+        return run_all(self._walkers, lambda one: self.raw_block(*one), asked)
 
     def known(self, root: Cid) -> Layout | None:
         """The layout of a file, where it is complete already; None for a file of one leaf."""
