@@ -101,7 +101,7 @@ class _Tags(dict[int, Any]):
             raise KeyError(tag)  # it goes on to the tag hook, with its content read
 
         def refuse(_decoder: object, _immutable: bool) -> object:
-            raise MalformedContent(f"CBOR tag {tag} is no part of it")
+            raise MalformedContent(f"tag {tag} is no part of it")
 
         return refuse
 
