@@ -23,8 +23,8 @@ def links_readable(codec: int) -> bool:
 def links(block: bytes | bytearray | memoryview, codec: int) -> tuple[Cid, ...]:
     """What a block links to, each CID once, in the block's order.
 
-    Blocks that are not canonical count too: what they link to belongs to the DAG. What is in doubt is refused,
-    and no link that Kubo follows is passed over.
+    Blocks that are not canonical count too: what they link to belongs to the DAG. What is in doubt is
+    refused, and no link that Kubo follows is passed over.
 
     Args:
         block: At most `ziggurat.content.MAX_BLOCK` bytes; whether it is its CID's is not asked.

@@ -57,8 +57,8 @@ class Keeper:
 
         Raises:
             BlobPinned: A pin keeps the blob.
-            LastCopy: No other store tier is known, and seen, to keep the blob; or, as far as the catalog knows,
-                what its closure carries.
+            LastCopy: No other store tier is known, and seen, to keep the blob; or none is known to keep what
+                its closure carries.
             TierDenied: Several catalogs use the medium, or the copy is not this catalog's.
         """
         key = str(cid.key)
