@@ -281,7 +281,10 @@ def test_buckets(files: S3Files, s3_server: S3Server) -> None:
     files.upload_object(io.BytesIO(b"x"), name, "k")
     with pytest.raises(Unsupported, match="not empty"):
         files.delete_bucket(name)
-    files.rm_dir(name, "")
+    with pytest.raises(Unsupported, match="empty_bucket"):
+        files.rm_dir(name, "")
+    assert s3_server.keys(name) == ["k"]
+    assert files.empty_bucket(name).count("removed") == 1
     files.delete_bucket(name)
     assert not files.bucket_exists(name)
     with pytest.raises(TierUnavailable, match="no bucket"):

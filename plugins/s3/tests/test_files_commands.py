@@ -252,3 +252,23 @@ def test_every_command_has_help_and_examples_and_stands_in_the_readme() -> None:
         assert "Examples:" in (command.epilog or ""), command.name
         if not isinstance(command, click.Group):
             assert f"{command.name}" in readme
+
+
+def test_what_is_not_there_is_said_by_ls_and_rm(run: Run, vault: str, minio: S3Server) -> None:
+    minio.client.put_object(Bucket=vault, Key="d/k", Body=b"x")
+    assert [one["key"] for one in run("ls", "--json", f"s3://{vault}/d/k").records] == ["d/k"]
+    assert run("ls", f"s3://{vault}").code == 0
+    run("mkdir", f"s3://{vault}/empty")
+    assert (run("ls", f"s3://{vault}/empty").code, run("ls", f"s3://{vault}/empty").out) == (0, "")
+    for words in (("ls", f"s3://{vault}/nothing"), ("rm", "-r", f"s3://{vault}/d/k")):
+        said = run(*words)
+        assert said.code == 4
+        assert words[-1] in said.err
+    assert minio.keys(vault) == ["d/k", "empty/"]
+
+
+def test_a_directory_does_not_go_to_standard_output(run: Run, vault: str, tmp_path: Path) -> None:
+    said = run("down", f"s3://{vault}/", "--to", "-")
+    assert said.code == 2
+    assert "name a folder" in said.err
+    assert os.listdir(tmp_path) == []

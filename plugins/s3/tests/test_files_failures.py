@@ -308,7 +308,7 @@ def test_who_may_not_ask_is_told_so_without_secrets(versitygw: S3Server, tmp_pat
             lambda files=files: files.ul_file(tmp_path / "k", bucket, "k"),
             lambda files=files: files.ul_dir(tmp_path, bucket),
             lambda files=files: files.list_buckets(),
-            lambda files=files: files.rm_dir(bucket, ""),
+            lambda files=files: files.empty_bucket(bucket),
         ):
             with pytest.raises(TierDenied) as caught:
                 call()

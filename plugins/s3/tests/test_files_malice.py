@@ -6,33 +6,18 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from tests.support.servers.s3 import S3Server
-from tests.support.servers.wire import Scripted, error_body
+from tests.support.servers.wire import Scripted, error_body, listing_body
 
-from ziggurat.errors import TierDenied, TierError, TierThrottled, TierUnavailable, Unsupported
+from ziggurat.errors import TierError, TierThrottled, TierUnavailable, Unsupported
 from ziggurat_s3 import ConnectionOptions, S3Files
 from ziggurat_s3.files import ObjectChanged, TransferIncomplete
 
 Answer = tuple[int, bytes, dict[str, str]]
-
-
-def listing(keys: list[str], size: int = 4, *, more: bool = False) -> bytes:
-    rows = "".join(
-        f"<Contents><Key>{quote(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-        f'<ETag>"{"0" * 32}"</ETag><Size>{size}</Size></Contents>'
-        for key in keys
-    )
-    return (
-        '<?xml version="1.0"?><ListBucketResult><EncodingType>url</EncodingType>'
-        f"<IsTruncated>{str(more).lower()}</IsTruncated>"
-        f"{'<NextContinuationToken>t</NextContinuationToken>' * more}"
-        f"{rows}</ListBucketResult>"
-    ).encode()
 
 
 def files_at(url: str, **options: object) -> S3Files:
@@ -67,7 +52,7 @@ def test_no_key_leaves_the_folder(tmp_path: Path, prefix: str) -> None:
 
     def answer(method: str, path: str, body: bytes) -> Answer:
         if "list-type" in path:
-            return 200, listing(keys), {}
+            return 200, listing_body(keys), {}
         head = {"ETag": f'"{"1" * 32}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
         return 200, b"evil", head
 
@@ -246,66 +231,6 @@ def test_an_answer_that_is_too_short_or_cut_is_no_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("operation", ["dl_dir", "cp_dir"])
-def test_a_listing_that_breaks_off_is_told_with_what_was_done(tmp_path: Path, operation: str) -> None:
-    pages: list[str] = []
-
-    def answer(method: str, path: str, body: bytes) -> Answer:
-        if "list-type" in path and "prefix=to" in path:
-            return 200, listing([]), {}
-        if "list-type" in path:
-            pages.append(path)
-            first = "continuation-token" not in path
-            denied = (403, error_body("AccessDenied"), dict[str, str]())
-            return (200, listing(["d/a", "d/b"], more=True), {}) if first else denied
-        if method == "PUT":
-            return result("0" * 32)
-        head = {"ETag": f'"{"0" * 32}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
-        return 200, b"text", head
-
-    with Scripted(answer) as service:
-        files = files_at(service.url)
-        down = partial(files.dl_dir, "bucket", "d", tmp_path)
-        work = down if operation == "dl_dir" else partial(files.cp_dir, "bucket", "d", "bucket", "to")
-        with pytest.raises(TransferIncomplete) as caught:
-            work()
-    report = caught.value.report
-    assert [one.key for one in report.failures] == ["d/"]
-    assert isinstance(report.failures[0].error, TierDenied)
-    assert {one.key.rpartition("/")[2] for one in report.results} == {"a", "b"}
-    assert len(pages) == 2
-
-
-def test_one_refusal_among_many_deletions_is_told(tmp_path: Path) -> None:
-    def answer(method: str, path: str, body: bytes) -> Answer:
-        if "list-type" in path:
-            return 200, listing([f"d/{number}" for number in range(4)]), {}
-        refused = "<Error><Key>d/2</Key><Code>AccessDenied</Code><Message>locked</Message></Error>"
-        return 200, f"<DeleteResult>{refused}</DeleteResult>".encode(), {}
-
-    with Scripted(answer) as service, pytest.raises(TransferIncomplete, match="1 of 4") as caught:
-        files_at(service.url).rm_dir("bucket", "d")
-    (failure,) = caught.value.report.failures
-    assert (failure.key, type(failure.error).__name__) == ("d/2", "TierDenied")
-    assert "s3://bucket/d/2" in str(failure.error)
-
-
-def test_a_service_that_cannot_delete_many_is_asked_one_by_one() -> None:
-    deleted: list[str] = []
-
-    def answer(method: str, path: str, body: bytes) -> Answer:
-        if "list-type" in path:
-            return 200, listing(["d/0", "d/1"]), {}
-        if method == "POST":
-            return 501, error_body("NotImplemented"), {}
-        deleted.append(path)
-        return 204, b"", {}
-
-    with Scripted(answer) as service:
-        assert files_at(service.url).rm_dir("bucket", "d").count("removed") == 2
-    assert len(deleted) == 2
-
-
 def test_symlinks_in_the_target_are_not_followed_on_a_real_service(
     versitygw: S3Server, files_on: Callable[..., S3Files], tmp_path: Path
 ) -> None:
@@ -322,3 +247,55 @@ def test_symlinks_in_the_target_are_not_followed_on_a_real_service(
     assert (outside / "file").read_bytes() == b"mine"
     assert (target / "file").read_bytes() == b"theirs"
     assert not (target / "file").is_symlink()
+
+
+@pytest.mark.parametrize("key", ["k", "odd//k"])
+@pytest.mark.parametrize("lie", ["another tag", "whole again"])
+def test_a_read_that_goes_on_takes_nothing_of_another_object(tmp_path: Path, key: str, lie: str) -> None:
+    """A service that breaks off once, and then heeds neither If-Match nor Range."""
+    old, new = b"a" * 100, b"b" * 100
+    heads: list[bool] = []
+
+    def answer(method: str, path: str, body: bytes) -> bytes | Answer:
+        heads.append(True)
+        if len(heads) == 1:
+            head = 'ETag: "old"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Length: 100'
+            return f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + old[:60]
+        time = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        if len(heads) == 2 and lie == "another tag":
+            return 206, new[60:], {"ETag": '"new"', "Content-Range": "bytes 60-99/100", **time}
+        return 200, new, {"ETag": '"new"' if lie == "another tag" else '"old"', **time}
+
+    with Scripted(answer) as service:
+        files = files_at(service.url)
+        try:
+            files.dl_file("bucket", key, tmp_path / "k")
+        except TierError:
+            assert os.listdir(tmp_path) == []
+        else:
+            assert (tmp_path / "k").read_bytes() == new
+
+
+def test_metadata_said_anew_keeps_the_key_of_the_encryption() -> None:
+    sent: list[str] = []
+
+    def answer(method: str, path: str, body: bytes) -> Answer:
+        if method == "PUT":
+            return result("0" * 32)
+        kms = {
+            "x-amz-server-side-encryption": "aws:kms",
+            "x-amz-server-side-encryption-aws-kms-key-id": "key-1",
+        }
+        return 200, b"", {"ETag": f'"{"0" * 32}"', **kms}
+
+    with Scripted(answer) as service:
+        files = files_at(service.url)
+        client = files._service.s3
+        client.meta.events.register(
+            "before-send.s3.CopyObject",
+            lambda request, **_: sent.append(
+                str(request.headers.get("x-amz-server-side-encryption-aws-kms-key-id"))
+            ),
+        )
+        files.set_metadata("bucket", "k", {"a": "b"})
+    assert "key-1" in sent[0]

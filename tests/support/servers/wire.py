@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-__all__ = ["Relay", "Scripted", "error_body"]
+__all__ = ["Relay", "Scripted", "error_body", "listing_body"]
 
 _REQUEST = re.compile(rb"((?:GET|HEAD|PUT|POST|DELETE) /\S*) HTTP/1\.1\r\n")
 
@@ -166,3 +166,18 @@ def error_body(code: str, message: str = "Said", extra: Sequence[tuple[str, str]
     more = "".join(f"<{name}>{value}</{name}>" for name, value in extra)
     xml = f"<Error><Code>{code}</Code><Message>{message}</Message>{more}</Error>"
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}'.encode()
+
+
+def listing_body(keys: list[str], size: int = 4, *, more: bool = False) -> bytes:
+    """A page of a listing of S3: keys, of one size."""
+    rows = "".join(
+        f"<Contents><Key>{quote(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        f'<ETag>"{"0" * 32}"</ETag><Size>{size}</Size></Contents>'
+        for key in keys
+    )
+    return (
+        '<?xml version="1.0"?><ListBucketResult><EncodingType>url</EncodingType>'
+        f"<IsTruncated>{str(more).lower()}</IsTruncated>"
+        f"{'<NextContinuationToken>t</NextContinuationToken>' * more}"
+        f"{rows}</ListBucketResult>"
+    ).encode()

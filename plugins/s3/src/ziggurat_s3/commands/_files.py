@@ -6,11 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ziggurat.command import Session, command, pass_session, printable, size_text
 from ziggurat_s3.commands._group import Address, Place, address_argument, asking, printed, time_text
+
+if TYPE_CHECKING:
+    from ziggurat_s3.files import FileFailure, FileResult, Listed, S3Files
+
+    FileCallback = Callable[[FileResult | FileFailure], object]
 
 __all__ = ["COMMANDS"]
 
@@ -41,9 +47,9 @@ ziggurat s3 ls -r --json s3://vault    every object, one JSON object a line
 @asking
 @pass_session
 def ls(session: Session, address: Address, recursive: bool, place: Place) -> None:
-    """List a directory, as the service's pages come."""
+    """List a directory, as the service's pages come, or one file."""
     with session.attempt(str(address)):
-        for row in place.files(session).ls_dir(address.bucket, address.key, recursive=recursive):
+        for row in _rows(place.files(session), address, recursive):
             when = row.last_modified.strftime("%Y-%m-%d %H:%M") if row.last_modified is not None else ""
             session.record(
                 f"{when:16}  {size_text(row.size):>9}  {printable(row.key)}",
@@ -55,6 +61,20 @@ def ls(session: Session, address: Address, recursive: bool, place: Place) -> Non
                 e_tag=row.e_tag,
                 last_modified=time_text(row.last_modified),
             )
+
+
+def _rows(files: S3Files, address: Address, recursive: bool) -> Iterator[Listed]:
+    """What is in a directory; when there is nothing, the file of that name, or an error."""
+    from ziggurat_s3.files import Listed
+
+    found = False
+    for row in files.ls_dir(address.bucket, address.key, recursive=recursive):
+        found = True
+        yield row
+    if found or not address.key or any(files.ls_dir(address.bucket, address.key, recursive=True)):
+        return  # the last: a directory with nothing in it but its marker
+    one = files.get_metadata(address.bucket, address.key)
+    yield Listed(one.bucket, one.key, "file", one.size, one.e_tag, one.last_modified, one.storage_class)
 
 
 @command(
@@ -132,6 +152,8 @@ def down(session: Session, address: Address, path: str | None, recursive: bool, 
     A file appears whole or not at all, and replaces what is there. No key leads out of the folder.
     """
     name = address.name or address.bucket
+    if path == "-" and (recursive or address.directory):
+        raise click.UsageError("a directory cannot go to standard output: name a folder")
     if path is None and name in (".", ".."):
         raise click.UsageError("its name is no name for a file: say --to")
     target = Path(path if path is not None else name)
@@ -225,13 +247,22 @@ def rm(
         with session.attempt(str(address)), _each_told():
             files, show = place.files(session), printed(session)
             if recursive:
-                with session.progress(f"rm {address}"):
-                    files.rm_dir(address.bucket, address.key, file_callback=show)
+                _remove_below(session, files, address, show)
                 continue
             gone = files.rm_file(address.bucket, address.key)
             if gone is None:
                 raise ObjectNotFound(f"{address}: there is no such object", op="rm_file", key=address.key)
             show(gone)
+
+
+def _remove_below(session: Session, files: S3Files, address: Address, show: FileCallback) -> None:
+    from ziggurat_s3.files import ObjectNotFound
+
+    with session.progress(f"rm {address}"):
+        if not address.key:
+            files.empty_bucket(address.bucket, file_callback=show)
+        elif not files.rm_dir(address.bucket, address.key, file_callback=show).results:
+            raise ObjectNotFound(f"{address}: there is no such directory", op="rm_dir", key=address.key)
 
 
 @command("mkdir", examples="ziggurat s3 mkdir s3://vault/2026    an empty object that stands for a directory")

@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 ziggurat s3 ls s3://vault/2026/                    what is there
 ziggurat s3 up report.pdf s3://vault/2026/         a file, or a whole folder
 ziggurat s3 down s3://vault/2026/ --to 2026        and back
-ziggurat s3 --help                                 credentials are found as every AWS tool finds them
+ziggurat s3 ls --tier archive s3://vault           who and where as a tier says; else as AWS tools find it
 """,
 )
 def s3() -> None:

@@ -76,6 +76,9 @@ def fetch(service: Service, task: Task, sink: Sink, *, progress: ProgressCallbac
     def attempt() -> _Open:
         nonlocal done, known
         opened = _open(service, task, done, known.e_tag if known else "")
+        if known is not None and (opened.size, opened.e_tag) != (known.size, known.e_tag):
+            # The service heeded neither the tag nor the range that it was asked for.
+            raise ObjectChanged("the object changed in the meantime: try again", retryable=True)
         known = opened
         for chunk in opened.chunks:
             sink.write(chunk)
@@ -135,4 +138,6 @@ def _through_boto(service: Service, task: Task, start: int, e_tag: str) -> _Open
         with contextlib.closing(answer["Body"]) as body:
             yield from body.iter_chunks(_CHUNK)
 
-    return _Open(start + answer["ContentLength"], tag(answer.get("ETag")), answer["LastModified"], chunks())
+    return _Open(
+        start + answer["ContentLength"], tag(answer.get("ETag")), answer.get("LastModified"), chunks()
+    )

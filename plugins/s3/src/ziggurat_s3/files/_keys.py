@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 from ziggurat.errors import Unsupported
 
 __all__ = ["check_new_key", "directory_prefix", "may_be_one", "path_of", "plain"]
@@ -49,12 +51,18 @@ def directory_prefix(key: str) -> str:
 def may_be_one(one: str, other: str) -> bool:
     """Whether a service that keeps paths could take two keys for one object.
 
-    MinIO and versitygw drop slashes at the beginning and versitygw double ones, some fold case; so everything
-    that differs in slashes and case only is suspected.
+    MinIO and versitygw drop slashes at the beginning, versitygw drops double ones and resolves "..", some
+    fold case or compose accents; so everything that differs in these only is suspected.
     """
 
     def folded(key: str) -> list[str]:
-        return [part for part in key.casefold().split("/") if part not in ("", ".")]
+        names: list[str] = []
+        for part in normalize("NFKC", key).casefold().split("/"):
+            if part == "..":
+                del names[-1:]
+            elif part not in ("", "."):
+                names.append(part)
+        return names
 
     return folded(one) == folded(other)
 

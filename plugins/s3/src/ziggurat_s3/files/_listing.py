@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from ziggurat.errors import TierUnavailable
 from ziggurat_s3.files._keys import directory_prefix
 from ziggurat_s3.files._records import Listed
 from ziggurat_s3.files._service import Service, Task, tag
@@ -42,10 +43,24 @@ def _pages(service: Service, task: Task, **more: Any) -> Iterator[Any]:
         told = {**token, **more, **service.asking}
         ask = partial(service.s3.list_objects_v2, Bucket=task.bucket, Prefix=task.key, **told)
         page: Any = service.call(task, ask)
+        for row in page.get("Contents", ()):
+            if not row["Key"].startswith(task.key):  # what is listed may be deleted or moved next
+                raise _wrong(task, f"names {row['Key']!r}, which is not below it")
         yield page
         if not page.get("IsTruncated"):
             return
-        token = {"ContinuationToken": page["NextContinuationToken"]}
+        following = {"ContinuationToken": page.get("NextContinuationToken")}
+        if not following["ContinuationToken"] or following == token:
+            raise _wrong(task, "says that there is more, and not where")
+        token = following
+
+
+def _wrong(task: Task, what: str) -> TierUnavailable:
+    return TierUnavailable(
+        f"{task.address}: the service's listing {what}: use another service, or report this to its maker",
+        op=task.op,
+        key=task.key,
+    )
 
 
 def _objects(bucket: str, page: Any) -> Iterator[Listed]:

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from ziggurat.errors import ContentMismatch, Unsupported
 
-__all__ = ["Aside", "Folder", "LocalFile", "Source", "sources"]
+__all__ = ["Aside", "Folder", "LocalFile", "Source", "refuse_special", "sources", "special"]
 
 _ANONYMOUS = getattr(os, "O_TMPFILE", 0)
 _CAREFUL = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe must not wait for its writer
@@ -101,6 +101,29 @@ def _named(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
+
+
+def special(path: Path) -> Unsupported:
+    """The error for a socket, a pipe or a device, such as /dev/null, in the place of a download."""
+    return Unsupported(f"{str(path)!r} is no regular file, and is not replaced: name a file")
+
+
+def refuse_special(folder: int, path: Path) -> None:
+    """Refuse to replace a socket, a pipe or a device by a file.
+
+    Args:
+        folder: Descriptor of the folder that it stands in.
+        path: Its last name is looked for there.
+
+    Raises:
+        Unsupported: One has that place.
+    """
+    try:
+        mode = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode
+    except OSError:  # nothing there, or nothing that can be seen
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+        raise special(path)
 
 
 class Folder:

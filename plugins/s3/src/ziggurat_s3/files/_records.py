@@ -160,9 +160,11 @@ class ObjectInfo:
         content_type: Media type, None for none.
         metadata: What users said of it, by name in lower case.
         headers: What else travels with the content, under boto3's names: ``CacheControl``,
-            ``ContentDisposition``, ``ContentEncoding``, ``ContentLanguage``, ``WebsiteRedirectLocation``.
+            ``ContentDisposition``, ``ContentEncoding``, ``ContentLanguage``, ``Expires``,
+            ``WebsiteRedirectLocation``.
         storage_class: As the service names it, "" for its default.
         encryption: ``ServerSideEncryption``, "" for none.
+        encryption_key: ``SSEKMSKeyId``, "" for none.
         version_id: Of a versioned bucket, "" for none.
     """
 
@@ -176,6 +178,7 @@ class ObjectInfo:
     headers: Mapping[str, str] = Factory(dict)
     storage_class: str = ""
     encryption: str = ""
+    encryption_key: str = ""
     version_id: str = ""
 
     @property

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ziggurat.backend import Timeouts
+from ziggurat.errors import Unsupported
 from ziggurat_s3._connection import ConnectionOptions
-from ziggurat_s3.files import _buckets, _listing, _one, _trees, _within
+from ziggurat_s3.files import _buckets, _directory_changes, _directory_transfers, _listing, _single_files
 from ziggurat_s3.files._keys import directory_prefix
-from ziggurat_s3.files._many import Many, one_at_a_time
-from ziggurat_s3.files._metadata import set_metadata
+from ziggurat_s3.files._parallel import Many
 from ziggurat_s3.files._records import (
     BucketInfo,
     DirectoryReport,
@@ -21,6 +21,7 @@ from ziggurat_s3.files._records import (
     Listed,
     ObjectInfo,
     ProgressCallback,
+    address_of,
 )
 from ziggurat_s3.files._service import Service, Task
 from ziggurat_s3.files._upload import Travels
@@ -40,7 +41,8 @@ class S3Files:
     raises a `ziggurat.errors.TierError` that says operation and address when the service could not do it
     (`ObjectNotFound` for what is not there, `ObjectChanged` for what was replaced meanwhile), and OSError for
     files of this machine. Requests that fail in passing are sent again. The methods for directories do every
-    file that they can; when some fail they raise `TransferIncomplete`, whose `report` has each.
+    file that they can, and give up only after ten in a row that the service failed in passing; when some fail
+    they raise `TransferIncomplete`, whose `report` has each.
 
     Args:
         options: Where the service is and who asks; what it leaves out is found as boto3 finds it. Of a tier's
@@ -95,7 +97,7 @@ class S3Files:
         Raises:
             ContentMismatch: The file changed while it was read; nothing of it was stored.
         """
-        return _one.upload_file(
+        return _single_files.upload_file(
             self._service,
             Task("ul_file", bucket, key),
             Path(path),
@@ -111,10 +113,16 @@ class S3Files:
         Args:
             bucket: Where from.
             key: What.
-            path: The file; its folder exists. What is there is replaced.
-            progress_callback: Called with the bytes transferred since its last call.
+            path: The file; its folder exists. A file or a symlink there is replaced.
+            progress_callback: Called with the bytes transferred since its last call; below zero for what is
+                read again, because the object was replaced meanwhile.
+
+        Raises:
+            Unsupported: A device, a pipe or a socket is there.
         """
-        return _one.download_file(self._service, Task("dl_file", bucket, key), Path(path), progress_callback)
+        return _single_files.download_file(
+            self._service, Task("dl_file", bucket, key), Path(path), progress_callback
+        )
 
     def upload_object(
         self,
@@ -131,7 +139,7 @@ class S3Files:
         What it raises passes, and nothing of it is stored. The rest is as for `ul_file`.
         """
         travels = Travels(content_type, metadata or {})
-        return _one.upload_object(
+        return _single_files.upload_object(
             self._service, Task("upload_object", bucket, key), file, travels, progress_callback
         )
 
@@ -139,25 +147,29 @@ class S3Files:
         self, bucket: str, key: str, file: BinaryIO, *, progress_callback: ProgressCallback | None = None
     ) -> FileResult:
         """Write an object's bytes to a binary file, from where it stands; a failure leaves a part."""
-        return _one.download_object(
+        return _single_files.download_object(
             self._service, Task("download_object", bucket, key), file, progress_callback
         )
 
     def get_object(self, bucket: str, key: str) -> bytes:
         """Read an object into memory."""
-        return _one.get_object(self._service, Task("get_object", bucket, key))
+        return _single_files.get_object(self._service, Task("get_object", bucket, key))
 
     def cp_file(self, bucket: str, key: str, to_bucket: str, to_key: str) -> FileResult:
         """Copy an object with its metadata, within the service, and compare the copy; over 5 GiB by parts."""
-        return _one.copy_file(self._service, Task("cp_file", bucket, key), Task("cp_file", to_bucket, to_key))
+        return _single_files.copy_file(
+            self._service, Task("cp_file", bucket, key), Task("cp_file", to_bucket, to_key)
+        )
 
     def mv_file(self, bucket: str, key: str, to_bucket: str, to_key: str) -> FileResult:
         """Copy an object, compare the copy, and only then delete the source, if it is still that."""
-        return _one.move_file(self._service, Task("mv_file", bucket, key), Task("mv_file", to_bucket, to_key))
+        return _single_files.move_file(
+            self._service, Task("mv_file", bucket, key), Task("mv_file", to_bucket, to_key)
+        )
 
     def rm_file(self, bucket: str, key: str) -> FileResult | None:
         """Delete an object. None when there was none."""
-        return _one.remove_file(self._service, Task("rm_file", bucket, key))
+        return _single_files.remove_file(self._service, Task("rm_file", bucket, key))
 
     # What travels with one
 
@@ -176,7 +188,9 @@ class S3Files:
             metadata: All of it; what is left out is gone.
             content_type: None to keep it.
         """
-        return set_metadata(self._service, Task("set_metadata", bucket, key), metadata, content_type)
+        return _single_files.set_metadata(
+            self._service, Task("set_metadata", bucket, key), metadata, content_type
+        )
 
     # Directories
 
@@ -196,7 +210,7 @@ class S3Files:
 
     def mk_dir(self, bucket: str, directory: str) -> FileResult:
         """Put the empty object that stands for a directory; "skipped" when it is there."""
-        return _one.make_directory(self._service, Task("mk_dir", bucket, directory))
+        return _single_files.make_directory(self._service, Task("mk_dir", bucket, directory))
 
     def ul_dir(
         self,
@@ -223,7 +237,9 @@ class S3Files:
             TransferIncomplete: Some files failed.
         """
         many = self._many("ul_dir", bucket, directory, file_callback)
-        return _trees.upload(self._service, many, Path(folder), one_at_a_time(progress_callback))
+        return _directory_transfers.upload(
+            self._service, many, Path(folder), many.progress(progress_callback)
+        )
 
     def dl_dir(
         self,
@@ -250,7 +266,9 @@ class S3Files:
             TransferIncomplete: Some files failed.
         """
         many = self._many("dl_dir", bucket, directory, file_callback)
-        return _trees.download(self._service, many, Path(folder), one_at_a_time(progress_callback))
+        return _directory_transfers.download(
+            self._service, many, Path(folder), many.progress(progress_callback)
+        )
 
     def cp_dir(
         self,
@@ -270,8 +288,8 @@ class S3Files:
             TransferIncomplete: Some files failed.
         """
         many = self._many("cp_dir", bucket, directory, file_callback)
-        prefix, progress = directory_prefix(to_directory), one_at_a_time(progress_callback)
-        return _within.copy_directory(self._service, many, to_bucket, prefix, progress)
+        prefix, progress = directory_prefix(to_directory), many.progress(progress_callback)
+        return _directory_changes.copy_directory(self._service, many, to_bucket, prefix, progress)
 
     def mv_dir(
         self,
@@ -285,18 +303,25 @@ class S3Files:
     ) -> DirectoryReport:
         """Move all objects of a directory; each is deleted when its copy was compared. As `cp_dir` else."""
         many = self._many("mv_dir", bucket, directory, file_callback)
-        prefix, progress = directory_prefix(to_directory), one_at_a_time(progress_callback)
-        return _within.move_directory(self._service, many, to_bucket, prefix, progress)
+        prefix, progress = directory_prefix(to_directory), many.progress(progress_callback)
+        return _directory_changes.move_directory(self._service, many, to_bucket, prefix, progress)
 
     def rm_dir(
         self, bucket: str, directory: str, *, file_callback: FileCallback | None = None
     ) -> DirectoryReport:
-        """Delete all objects of a directory; "" empties the bucket. That there are none is no error.
+        """Delete all objects of a directory. That there are none is no error.
 
         Raises:
+            Unsupported: The directory is "", the whole bucket, which a variable may be by mistake: see
+                `empty_bucket`.
             TransferIncomplete: Some could not be deleted.
         """
-        return _within.remove_directory(self._service, self._many("rm_dir", bucket, directory, file_callback))
+        many = self._many("rm_dir", bucket, directory, file_callback)
+        if not many.prefix:
+            raise Unsupported(
+                f"{address_of(bucket)} is a whole bucket: empty_bucket deletes what is in it", op="rm_dir"
+            )
+        return _directory_changes.remove_directory(self._service, many)
 
     def _many(self, op: str, bucket: str, directory: str, callback: FileCallback | None) -> Many:
         return Many(op, bucket, directory_prefix(directory), self._workers, callback)
@@ -314,6 +339,15 @@ class S3Files:
     def create_bucket(self, bucket: str) -> None:
         """Make a bucket, in the region of the configuration."""
         _buckets.create_bucket(self._service, bucket)
+
+    def empty_bucket(self, bucket: str, *, file_callback: FileCallback | None = None) -> DirectoryReport:
+        """Delete all objects of a bucket; it stays, and so do older versions.
+
+        Raises:
+            TransferIncomplete: Some could not be deleted.
+        """
+        many = self._many("empty_bucket", bucket, "", file_callback)
+        return _directory_changes.remove_directory(self._service, many)
 
     def delete_bucket(self, bucket: str) -> None:
         """Delete an empty bucket.

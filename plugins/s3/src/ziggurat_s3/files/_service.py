@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import frozen
 
 from ziggurat.backend import Timeouts
-from ziggurat.errors import TierError
+from ziggurat.errors import TierError, TierUnavailable
 from ziggurat_s3._answers import Answer, answer_of
 from ziggurat_s3._clients import Clients, clients_for
 from ziggurat_s3._connection import ConnectionOptions
@@ -41,6 +41,13 @@ _TRAVELS = (
 def tag(given: object) -> str:
     """An ETag without its quotes, "" for none."""
     return str(given or "").strip('"')
+
+
+def _headers(told: Mapping[str, Any]) -> dict[str, str]:
+    made = {name: str(told[name]) for name in _TRAVELS if told.get(name)}
+    if told.get("Expires"):  # a time that boto3 could read
+        made["Expires"] = str(told["ExpiresString"])
+    return made
 
 
 @frozen
@@ -170,6 +177,8 @@ class Service:
                     answer = answer_of(error)
                     if answer is None:
                         raise
+                    if answer.code == "NoSuchBucket":
+                        raise self._no_bucket(task) from error
                     self._absent(task, answer, error)
                     if answer.status == 412 or type(error).__name__ == "PreconditionError":
                         raise ObjectChanged(
@@ -193,17 +202,20 @@ class Service:
         missing = answer.status == 404 or isinstance(error, FileNotFoundError)
         if not missing or not task.key or answer.code not in _ABSENT:
             return
-        translated = Translated(task.bucket, self._endpoint)
         try:
-            with translated:
+            with Translated(task.bucket, self._endpoint):
                 self.s3.head_bucket(Bucket=task.bucket)
         except TierError as told:
             cause = answer_of(told.__cause__) if told.__cause__ is not None else None
             if cause is not None and cause.status == 404:
-                raise translated.refusal(Answer(404, "NoSuchBucket")) from error
+                raise self._no_bucket(task) from error
             if cause is None or cause.status != 403:  # a service says 403 of what is there
                 raise
         raise ObjectNotFound("there is no such object: list what is there") from error
+
+    def _no_bucket(self, task: Task) -> TierUnavailable:
+        where = Translated(task.bucket, self._endpoint).where
+        return TierUnavailable(f"there is no {where}: correct its name, or create it")
 
     def head(self, task: Task) -> ObjectInfo | None:
         """What is known of an object, None when there is none.
@@ -225,9 +237,10 @@ class Service:
             last_modified=told.get("LastModified"),
             content_type=told.get("ContentType"),
             metadata={name.lower(): value for name, value in (told.get("Metadata") or {}).items()},
-            headers={name: told[name] for name in _TRAVELS if told.get(name)},
+            headers=_headers(told),
             storage_class=told.get("StorageClass") or "",
             encryption=told.get("ServerSideEncryption") or "",
+            encryption_key=told.get("SSEKMSKeyId") or "",
             version_id=told.get("VersionId") or "",
         )
 

@@ -7,6 +7,7 @@ boto3, where a broken one alone is sent again and nothing is published before th
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +32,11 @@ _PART = 8 * _MIB
 _BLIND_PART = 16 * _MIB  # of a stream whose length is not known
 _MOST_PARTS = 10_000  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _AT_ONCE = 6
+_HEADERS = {
+    *("cache-control", "content-disposition", "content-encoding", "content-language", "content-type"),
+    *("cachecontrol", "contentdisposition", "contentencoding", "contentlanguage", "contenttype"),
+    *("storage-class", "storageclass"),
+}
 
 
 Part = dict[str, Any]
@@ -55,6 +61,8 @@ class Travels:
         Raises:
             Unsupported: A name or value is not printable ASCII.
         """
+        if len({name.lower() for name in self.metadata}) < len(self.metadata):
+            raise Unsupported("two metadata names differ in case only, which S3 does not keep: rename one")
         for name, value in self.metadata.items():
             if not name or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
                 raise Unsupported(f"metadata name {name!r}: use letters, digits, '-' and '_'")
@@ -64,6 +72,11 @@ class Travels:
                 )
         if self.content_type is not None and not (self.content_type.isascii() and self.content_type):
             raise Unsupported("a content type is ASCII, such as text/plain")
+
+    @property
+    def plain(self) -> bool:
+        """Whether obstore takes all metadata as such, and none for a header of that name."""
+        return not any(name.lower() in _HEADERS for name in self.metadata)
 
     @property
     def for_boto(self) -> dict[str, Any]:
@@ -94,7 +107,9 @@ def pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
     while True:
         gathered: list[bytes] = []
         left = size
-        while left and (got := file.read(left)):
+        while left and (got := file.read(left)) != b"":
+            if got is None:  # not its end
+                raise BlockingIOError(errno.EAGAIN, "the file is non-blocking: make it blocking")
             if not isinstance(got, bytes | bytearray | memoryview):
                 raise TypeError("the file gives text: open it in binary mode")
             gathered.append(bytes(got))
@@ -143,7 +158,7 @@ def upload(
 
 
 def _whole(service: Service, task: Task, content: bytes, travels: Travels) -> str:
-    if plain(task.key):
+    if plain(task.key) and travels.plain:
         return service.call(task, partial(_through_obstore, service, task, content, travels))
     told = {**travels.for_boto, **service.making, **service.asking}
     put = partial(service.s3.put_object, Bucket=task.bucket, Key=task.key, Body=content, **told)

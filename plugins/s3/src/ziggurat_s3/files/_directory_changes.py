@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from ziggurat.errors import TierError, TierUnavailable, Unsupported
 from ziggurat_s3.files._copy import remove
+from ziggurat_s3.files._directory_transfers import existing
 from ziggurat_s3.files._equality import proves_equal
 from ziggurat_s3.files._listing import everything
-from ziggurat_s3.files._many import Job, Many
-from ziggurat_s3.files._one import copy_file, move_file
+from ziggurat_s3.files._parallel import Job, Many
 from ziggurat_s3.files._records import (
     DirectoryReport,
     FileFailure,
@@ -22,7 +22,7 @@ from ziggurat_s3.files._records import (
     address_of,
 )
 from ziggurat_s3.files._service import Service, Task
-from ziggurat_s3.files._trees import existing
+from ziggurat_s3.files._single_files import copy_file, move_file
 
 __all__ = ["copy_directory", "move_directory", "remove_directory"]
 
@@ -41,7 +41,7 @@ def _check_apart(many: Many, bucket: str, prefix: str) -> None:
 
 
 def copy_directory(
-    service: Service, many: Many, to_bucket: str, to_prefix: str, progress: ProgressCallback | None
+    service: Service, many: Many, to_bucket: str, to_prefix: str, progress: ProgressCallback
 ) -> DirectoryReport:
     """Copy what is in a directory, except what is there already and equal."""
     _check_apart(many, to_bucket, to_prefix)
@@ -50,41 +50,56 @@ def copy_directory(
     def one(row: Listed, target: Task) -> FileResult:
         source = Task(many.op, row.bucket, row.key)
         size = row.size or 0
+        if _is_root(row, target):
+            return FileResult("skipped", target.bucket, target.key, 0, source=source.address)
         if proves_equal(size, row.e_tag, *there.get(target.key, (None, ""))):
             return FileResult("skipped", target.bucket, target.key, size, row.e_tag, source=source.address)
         made = copy_file(service, source, target)
-        if progress is not None:
-            progress(made.size)
+        progress(made.size)
         return made
 
-    def jobs() -> Iterator[Job]:
-        for row in existing(service, many):
-            target = Task(many.op, to_bucket, to_prefix + row.key[len(many.prefix) :])
-            if target.key:
-                yield Job(row.key, None, partial(one, row, target))
-
-    return many.run(jobs())
+    return many.run(_jobs(service, many, to_bucket, to_prefix, one))
 
 
 def move_directory(
-    service: Service, many: Many, to_bucket: str, to_prefix: str, progress: ProgressCallback | None
+    service: Service, many: Many, to_bucket: str, to_prefix: str, progress: ProgressCallback
 ) -> DirectoryReport:
     """Move what is in a directory: each file is deleted when its own copy was compared."""
     _check_apart(many, to_bucket, to_prefix)
 
     def one(row: Listed, target: Task) -> FileResult:
-        made = move_file(service, Task(many.op, row.bucket, row.key), target)
-        if progress is not None:
-            progress(made.size)
+        source = Task(many.op, row.bucket, row.key)
+        if _is_root(row, target):
+            remove(service, source)
+            return FileResult("removed", row.bucket, row.key, 0, row.e_tag, row.last_modified)
+        made = move_file(service, source, target)
+        progress(made.size)
         return made
 
-    def jobs() -> Iterator[Job]:
-        for row in existing(service, many):
-            target = Task(many.op, to_bucket, to_prefix + row.key[len(many.prefix) :])
-            if target.key:
-                yield Job(row.key, None, partial(one, row, target))
+    return many.run(_jobs(service, many, to_bucket, to_prefix, one))
 
-    return many.run(jobs())
+
+def _jobs(
+    service: Service, many: Many, to_bucket: str, to_prefix: str, one: Callable[[Listed, Task], FileResult]
+) -> Iterator[Job]:
+    for row in existing(service, many):
+        target = Task(many.op, to_bucket, to_prefix + row.key[len(many.prefix) :])
+        yield Job(row.key, None, partial(one, row, target))
+
+
+def _is_root(row: Listed, target: Task) -> bool:
+    """Whether this marks the directory itself, and goes to the top of a bucket, which needs no marker.
+
+    Raises:
+        Unsupported: It has content, for which there is no key.
+    """
+    if not target.key and row.size:
+        raise Unsupported(
+            f"{row.address} has content, and no name in {target.address}: copy it alone, under one",
+            op=target.op,
+            key=row.key,
+        )
+    return not target.key
 
 
 def remove_directory(service: Service, many: Many) -> DirectoryReport:
@@ -93,7 +108,7 @@ def remove_directory(service: Service, many: Many) -> DirectoryReport:
     failures: list[FileFailure] = []
     listing = everything(service, many.op, many.bucket, many.prefix)
     rows = many.listed(listing, lambda: bool(results or failures), failures)
-    one_by_one = False
+    one_by_one, after = False, ""
     while batch := list(islice(rows, _BATCH)):
         # XML cannot hold most control characters, so these are not named in a list.
         odd = [row for row in batch if one_by_one or not row.key.isprintable()]
@@ -105,6 +120,8 @@ def remove_directory(service: Service, many: Many) -> DirectoryReport:
             except Unsupported:
                 one_by_one, odd = True, batch
         errors |= _singly(service, many, odd)
+        errors |= _still_there(service, many, [row for row in batch if row.key not in errors], after)
+        after = batch[-1].key
         for row in batch:
             told: FileResult | FileFailure
             if row.key in errors:
@@ -129,7 +146,7 @@ def _batch(service: Service, many: Many, rows: Sequence[Listed]) -> dict[str, Ti
         raise
     except TierError as error:
         return {row.key: error for row in rows}
-    return {told["Key"]: _refused(many, told) for told in answer.get("Errors", ())}
+    return {told["Key"]: _refused(many, told) for told in answer.get("Errors", ()) if told.get("Key")}
 
 
 def _refused(many: Many, told: Any) -> TierError:
@@ -160,3 +177,34 @@ def _singly(service: Service, many: Many, rows: Sequence[Listed]) -> dict[str, T
         except TierError as error:
             errors[row.key] = error
     return errors
+
+
+def _still_there(service: Service, many: Many, rows: Sequence[Listed], after: str) -> dict[str, TierError]:
+    """What is listed all the same: some services call deleted what they keep.
+
+    rclone says so of a name that is too long for its disk, versitygw of control characters, which it lists as
+    something else.
+
+    Args:
+        service: Where.
+        many: The directory.
+        rows: What was deleted, not more than a page.
+        after: Key of the last one before them, "" for none.
+    """
+    task = Task(many.op, many.bucket, many.prefix)
+    more = {**service.asking, **({"StartAfter": after} if after else {})}
+    ask = partial(service.s3.list_objects_v2, Bucket=many.bucket, Prefix=many.prefix, **more)
+    try:
+        page: Any = service.call(task, ask)
+    except TierError as error:
+        return {row.key: error for row in rows}
+    left = {row["Key"] for row in page.get("Contents", ())}
+    return {
+        row.key: TierUnavailable(
+            f"{row.address}: the service says that it was deleted, and lists it still: look at it there",
+            op=many.op,
+            key=row.key,
+        )
+        for row in rows
+        if row.key in left
+    }

@@ -1,19 +1,21 @@
-"""One file: up, down, copied, moved, removed."""
+"""One file: up, down, copied, moved, removed, and what travels with it."""
 
 from __future__ import annotations
 
 import errno
+import io
 import mimetypes
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ziggurat.errors import Unsupported
 from ziggurat_s3.files._copy import copy, drop_source, remove
 from ziggurat_s3.files._download import fetch
 from ziggurat_s3.files._keys import directory_prefix
-from ziggurat_s3.files._local import Aside, LocalFile
-from ziggurat_s3.files._records import FileResult, ObjectChanged, ProgressCallback
+from ziggurat_s3.files._local import Aside, LocalFile, refuse_special, special
+from ziggurat_s3.files._records import FileResult, ObjectChanged, ObjectInfo, ProgressCallback
 from ziggurat_s3.files._service import Service, Task
 from ziggurat_s3.files._upload import Travels, part_size, pieces, upload
 
@@ -26,6 +28,7 @@ __all__ = [
     "make_directory",
     "move_file",
     "remove_file",
+    "set_metadata",
     "upload_file",
     "upload_object",
 ]
@@ -73,6 +76,8 @@ def download_file(service: Service, task: Task, path: Path, progress: ProgressCa
     """Download to a path, which has the whole content or is as it was."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():  # such as /dev/stdout, a symlink
+        raise special(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return download_to(service, task, folder, path, progress)
@@ -84,6 +89,7 @@ def download_to(
     service: Service, task: Task, folder: int, path: Path, progress: ProgressCallback | None
 ) -> FileResult:
     """Download to the last name of a path, in the folder of a descriptor."""
+    refuse_special(folder, path)
     with Aside(folder, path.name, path) as aside:
         got = fetch(service, task, aside, progress=progress)
         aside.publish()
@@ -100,6 +106,8 @@ class _Stream:
         left = memoryview(bytes(piece))
         while left:
             taken = self._file.write(left)
+            if taken is None and isinstance(self._file, io.RawIOBase):  # it took nothing
+                raise BlockingIOError(errno.EAGAIN, "the file is non-blocking: make it blocking")
             left = left[len(left) if taken is None else taken :]
 
     def restart(self) -> None:
@@ -177,3 +185,18 @@ def make_directory(service: Service, task: Task) -> FileResult:
         return FileResult("skipped", marker.bucket, marker.key, there.size, there.e_tag, there.last_modified)
     _, e_tag = upload(service, marker, iter(()), part_size(0), Travels())
     return FileResult("made", marker.bucket, marker.key, 0, e_tag)
+
+
+def set_metadata(
+    service: Service, task: Task, metadata: Mapping[str, str], content_type: str | None
+) -> ObjectInfo:
+    """Say all user metadata anew; what else travels with the object stays."""
+    with service.told(task):
+        Travels(content_type, metadata).check()
+    before = service.found(task)
+    said: dict[str, Any] = {**before.headers, "Metadata": dict(metadata)}
+    if kind := content_type or before.content_type:
+        said["ContentType"] = kind
+    if before.encryption.startswith("aws:kms"):  # a copy would have the bucket's own way
+        said |= {"ServerSideEncryption": before.encryption, "SSEKMSKeyId": before.encryption_key}
+    return copy(service, task, task, said).made

@@ -8,9 +8,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
-from ziggurat.errors import TierDenied, TierError, TierUnavailable, ZigguratError
+from ziggurat.errors import TierError, TierUnavailable, ZigguratError
 from ziggurat_s3.files._records import (
     DirectoryReport,
     FileCallback,
@@ -22,7 +22,7 @@ from ziggurat_s3.files._records import (
     address_of,
 )
 
-__all__ = ["Job", "Many", "one_at_a_time"]
+__all__ = ["Job", "Many"]
 
 T = TypeVar("T")
 
@@ -44,17 +44,8 @@ class Job:
     work: Callable[[], FileResult]
 
 
-def one_at_a_time(callback: ProgressCallback | None) -> ProgressCallback | None:
-    """A callback that several threads may call: it is called by one after the other."""
-    if callback is None:
-        return None
-    lock = threading.Lock()
-
-    def locked(count: int) -> None:
-        with lock:
-            callback(count)
-
-    return locked
+class _Stopped(Exception):
+    """A job ends here, because all are to end."""
 
 
 @define
@@ -74,6 +65,28 @@ class Many:
     prefix: str
     workers: int
     callback: FileCallback | None = None
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    _broken: BaseException | None = field(default=None, init=False)  # what a callback raised in a job
+    _ending: bool = field(default=False, init=False)
+
+    def progress(self, callback: ProgressCallback | None) -> ProgressCallback:
+        """What jobs say their bytes to: it passes them on one call at a time, and stops jobs that are to end.
+
+        So an interrupt, or a callback that raises, does not wait for large files that have begun.
+        """
+
+        def told(count: int) -> None:
+            with self._lock:
+                if self._ending or self._broken is not None:
+                    raise _Stopped
+                try:
+                    if callback is not None:
+                        callback(count)
+                except BaseException as error:
+                    self._broken = error
+                    raise
+
+        return told
 
     def run(self, jobs: Iterable[Job]) -> DirectoryReport:
         """Do all jobs; a failure of one leaves the others their turn.
@@ -97,6 +110,8 @@ class Many:
             nonlocal failed_in_a_row, last
             for future in done:
                 job = running.pop(future)
+                if self._broken is not None:
+                    raise self._broken
                 error = future.exception()
                 if error is None:
                     failed_in_a_row = 0
@@ -122,6 +137,7 @@ class Many:
             while running:
                 settle(wait(running, return_when=FIRST_COMPLETED).done)
         finally:
+            self._ending = True
             pool.shutdown(wait=True, cancel_futures=True)
         return self.ended(results, failures)
 
@@ -189,6 +205,4 @@ class Many:
 
 def _is_of_the_service(error: TierError) -> bool:
     """Whether the next file will probably fail in the same way."""
-    if isinstance(error, ObjectChanged | LookupError):
-        return False
-    return isinstance(error, TierUnavailable | TierDenied)
+    return error.retryable and not isinstance(error, ObjectChanged)

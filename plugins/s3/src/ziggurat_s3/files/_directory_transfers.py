@@ -13,8 +13,7 @@ from ziggurat_s3.files._equality import equals_file
 from ziggurat_s3.files._keys import path_of
 from ziggurat_s3.files._listing import everything
 from ziggurat_s3.files._local import Folder, LocalFile, Source, sources
-from ziggurat_s3.files._many import Job, Many
-from ziggurat_s3.files._one import download_to, make_directory, upload_file
+from ziggurat_s3.files._parallel import Job, Many
 from ziggurat_s3.files._records import (
     DirectoryReport,
     FileResult,
@@ -24,15 +23,18 @@ from ziggurat_s3.files._records import (
     address_of,
 )
 from ziggurat_s3.files._service import Service, Task
+from ziggurat_s3.files._single_files import download_to, make_directory, upload_file
 from ziggurat_s3.files._upload import part_size
 
 __all__ = ["download", "existing", "upload"]
 
 
-def upload(service: Service, many: Many, folder: Path, progress: ProgressCallback | None) -> DirectoryReport:
+def upload(service: Service, many: Many, folder: Path, progress: ProgressCallback) -> DirectoryReport:
     """Upload what is in a folder."""
     found = list(sources(folder))
     wanted = {many.prefix + one.relative + "/" * (one.kind == "empty"): one for one in found}
+    if not found and many.prefix:
+        wanted[many.prefix] = Source(folder, "", "empty")
     listing = everything(service, many.op, many.bucket, many.prefix)
     there = {row.key: row for row in listing if row.key in wanted}
 
@@ -45,7 +47,7 @@ def upload(service: Service, many: Many, folder: Path, progress: ProgressCallbac
 
 
 def _up(
-    service: Service, task: Task, one: Source, there: Listed | None, progress: ProgressCallback | None
+    service: Service, task: Task, one: Source, there: Listed | None, progress: ProgressCallback
 ) -> FileResult:
     if one.why:
         raise Unsupported(f"{str(one.path)!r} {one.why}: leave it out", op=task.op, key=task.key)
@@ -82,9 +84,7 @@ def existing(service: Service, many: Many) -> Iterator[Listed]:
         )
 
 
-def download(
-    service: Service, many: Many, folder: Path, progress: ProgressCallback | None
-) -> DirectoryReport:
+def download(service: Service, many: Many, folder: Path, progress: ProgressCallback) -> DirectoryReport:
     """Download what is in a directory."""
     rows = existing(service, many)
     first = next(rows, None)  # before the folder is made
@@ -94,7 +94,7 @@ def download(
             row = first
             while row is not None:
                 relative = row.key[len(many.prefix) :]
-                if relative:
+                if relative or row.size:  # the folder itself is there; content under its name is no file
                     work = partial(_down, service, many.op, row, relative, target, progress)
                     yield Job(row.key, folder / relative.lstrip("/"), work)
                 row = next(rows, None)
@@ -103,7 +103,7 @@ def download(
 
 
 def _down(
-    service: Service, op: str, row: Listed, relative: str, target: Folder, progress: ProgressCallback | None
+    service: Service, op: str, row: Listed, relative: str, target: Folder, progress: ProgressCallback
 ) -> FileResult:
     task = Task(op, row.bucket, row.key)
     with service.told(task):
