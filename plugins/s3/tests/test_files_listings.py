@@ -1,4 +1,4 @@
-"""Directories of a service whose listings and deletions are wrong: nothing is touched or left out by mistake."""
+"""Directories of a service whose listings and deletions are wrong: nothing is touched or left out by it."""
 
 from __future__ import annotations
 
