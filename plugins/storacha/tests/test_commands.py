@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import stat
 import subprocess
@@ -11,12 +12,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import click
 import pytest
 from plugins.storacha.tests.running import Run
 from tests.support.servers.storacha import OfficialCli, StorachaServer
 
 from ziggurat.cli import main
+from ziggurat_storacha import StorachaOptions
 from ziggurat_storacha.client import Capability, Key, archive, delegate, read_proof
 from ziggurat_storacha.commands import storacha as storacha_group
 
@@ -43,6 +46,23 @@ def test_every_command_has_help_with_examples(path: tuple[str, ...]) -> None:
     assert text.split("Examples:")[1].strip().startswith("ziggurat storacha")
     for param in command.params:
         assert not isinstance(param, click.Option) or param.help, param.opts
+
+
+def test_the_readme_names_every_option_and_every_command() -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    options, commands_ = (
+        readme.partition(f"\n## {title}\n")[2].partition("\n## ")[0] for title in ("Options", "Commands")
+    )
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", options, re.MULTILINE))
+    fields = {one.name: one.default for one in attrs.fields(StorachaOptions)}
+    assert list(rows) == list(fields)
+    for name, default in fields.items():
+        if isinstance(default, int | float):
+            unit = {"wait_budget": f"{default:g} s", "shard_size": f"{default // (1 << 20)} MiB"}
+            assert rows[name] == unit.get(name, str(default))
+    for path in ALL:
+        for word in path:
+            assert re.search(rf"\b{word}\b", commands_), path
 
 
 def test_a_day_with_it(run: Run, storacha: StorachaServer, tmp_path: Path) -> None:

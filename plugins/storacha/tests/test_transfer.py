@@ -289,6 +289,11 @@ def test_export_wants_a_place_and_a_tier(run: Run, space: Space, tmp_path: Path)
     assert run("export", "--to", "ram", "--config", path).code == 3
     assert run("export", "--to", "disk", str(Cid.of(b"no")), "--config", path).code == 4
     assert run("export", "--to", "disk", "--tier", "other", "--config", path).code == 3
+    (tmp_path / "there").write_bytes(b"there")
+    (there,) = run("up", "there").records
+    some = run("export", "--to", "disk", "nonsense", Cid.of(b"no"), there["cid"], "--config", path)
+    assert [(one["cid"], one["state"]) for one in some.records] == [(there["cid"], "copied")]
+    assert some.code == 2  # that of the first failure
 
 
 # -- the official command lines ------------------------------------------------------------------------

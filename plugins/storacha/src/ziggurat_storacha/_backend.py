@@ -112,19 +112,17 @@ class Storacha:
     def evict(self, key: str, note: bytes | None) -> Evicted:
         """Remove the upload, its shards and its index; `kept` says what nobody can take back."""
         cid, here = as_key(key).cid, self.connection
-        row = here.uploads.get(cid)
         note = _index_in(note)
-        if row is None:
+        # Put again with another shard size, it has more than one.
+        names = list(dict.fromkeys([*here.index_names(cid), *([note] if note else [])]))
+        removed = here.uploads.remove(cid, names)
+        if removed is None:
             # An evict that broke off has left its blobs: with the note they are found.
             if note and (index := self._index_of(cid, note)) is not None:
                 here.uploads.remove_blobs(cid, index.shards, [note])
+            here.positions.forget(cid)
             return Evicted(False)
-        # Put again with another shard size, it has more than one.
-        names = list(dict.fromkeys([*here.index_names(cid), *([note] if note else [])]))
-        removed = here.uploads.remove(row.root, names)
         here.positions.forget(cid)
-        if removed is None:
-            return Evicted(False)
         return Evicted(True, KEPT + (_SHARED.format(removed.shared) if removed.shared else ""))
 
     # -- the space ------------------------------------------------------------------------------
@@ -192,9 +190,10 @@ class Storacha:
     def _index_of(self, cid: Cid, note: bytes) -> Index | None:
         direct = self.connection.reader.direct
         try:
-            return None if direct is None else direct.index(cid, note)
+            index = None if direct is None else direct.index(cid, note)
         except TierError:
             return None
+        return index if index is not None and index.content == cid else None
 
 
 def _index_in(note: bytes | None) -> bytes | None:

@@ -55,7 +55,8 @@ class StorachaOptions:
         state: The file with key, delegations and spaces, which the official tools read too; None for the
             user's own.
         wait_budget: Seconds that one call may wait in all because the service asks to slow down.
-        shard_size: Bytes of the CARs that an upload is cut into; three of them are in memory at a time.
+        shard_size: Bytes of the CARs that an upload is cut into; three of each upload under way are in
+            memory at a time.
         parallel: Uploads of one batch that are under way at a time.
     """
 

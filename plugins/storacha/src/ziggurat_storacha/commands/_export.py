@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import click
 
@@ -43,7 +43,13 @@ def export(session: Session, cids: tuple[str, ...], target: str, tier: str) -> N
     uploads: Uploads = source.plugin.connection.uploads
     done: dict[str, int] = {"copied": 0, "there already": 0, "failed": 0}
     with session.progress(f"exporting to {target}", counted="uploads") as bar:
-        for root in _roots(uploads, cids):
+        for text in cids:
+            state = "failed"
+            with session.attempt(text):
+                state = _copied(session, _listed(uploads, text), target)
+            done[state] += 1
+            bar(1)
+        for root in () if cids else _roots(uploads):
             done[_copied(session, root, target)] += 1
             bar(1)
     session.remark(
@@ -63,19 +69,20 @@ def _source(session: Session, tier: str) -> TierPlugin:
     raise ConfigError(f"{what}: see 'ziggurat config show'")
 
 
-def _roots(uploads: Uploads, cids: Iterable[str]) -> Iterator[Cid]:
-    """The roots that are meant; a list that breaks off is an error at its place."""
-    wanted = [Cid.parse(text) for text in cids]
-    if not wanted:
-        seen: set[Cid] = set()
-        for row in uploads.list():
-            if row.root not in seen:
-                seen.add(row.root)
-                yield row.root
-    for cid in wanted:
-        if uploads.get(cid) is None:
-            raise BlobNotFound(f"the space lists no upload of {cid}", cid=cid)
-        yield cid
+def _roots(uploads: Uploads) -> Iterator[Cid]:
+    """The roots that the space lists; a list that breaks off is an error at its place."""
+    seen: set[Cid] = set()
+    for row in uploads.list():
+        if row.root not in seen:
+            seen.add(row.root)
+            yield row.root
+
+
+def _listed(uploads: Uploads, text: str) -> Cid:
+    cid = Cid.parse(text)
+    if uploads.get(cid) is None:
+        raise BlobNotFound(f"the space lists no upload of {cid}", cid=cid)
+    return cid
 
 
 def _copied(session: Session, root: Cid, target: str) -> str:

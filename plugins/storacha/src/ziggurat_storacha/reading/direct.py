@@ -6,6 +6,7 @@ gateway, may have the right one.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -23,6 +24,8 @@ from ziggurat_storacha.uploads.index import MAX_INDEX, Index, Position, decode_i
 from ziggurat_storacha.uploads.shards import multihash
 
 __all__ = ["Direct"]
+
+log = logging.getLogger("ziggurat.storacha")
 
 _URLS = 20_000
 _URL_SECONDS = 600.0
@@ -78,7 +81,8 @@ class Direct:
             TierError: As `block`; the pairs too.
         """
         index = self.index(root, note)
-        if index is None or multihash(root) not in index.positions:
+        if index is None or index.content != root or multihash(root) not in index.positions:
+            # What it lies beneath would come whole: the core asks for its blocks one by one.
             block = self.block(root)
             return None if block is None else Dag(lambda: iter(((root, block),)))
         first = self._at(index.positions[multihash(root)], root)
@@ -106,7 +110,9 @@ class Direct:
         return Dag(pairs, close=open_now.close)
 
     def index(self, root: Cid, note: bytes | None = None) -> Index | None:
-        """The index of an upload, None if there is none that the indexing service knows.
+        """An index that knows a root, its own rather than another's; None if there is none.
+
+        `Index.content` tells whether it is its own: an upload that has the root beneath knows it too.
 
         Raises:
             TierError: It could not be told, or could not be read.
@@ -133,12 +139,24 @@ class Direct:
         return None
 
     def index_names(self, root: Cid) -> list[bytes]:
-        """Multihashes of the index blobs that claim to be about an upload; what they hold is not looked at.
+        """Multihashes of the index blobs of an upload; one that cannot be read is left out, and logged.
+
+        What they hold is looked at: the index of another upload that has the root beneath knows it as well.
 
         Raises:
             TierError: It could not be told.
         """
-        return list(self._ask(multihash(root)).indexes)
+        found = self._ask(multihash(root))
+        names = []
+        for name in found.own:
+            try:
+                index = self._index(name, found)
+            except TierError as error:
+                log.warning("an index of %s was not looked at: %s", root, error.message)
+                continue
+            if index.content == root:
+                names.append(name)
+        return names
 
     def learn(self, locations: Mapping[bytes, str]) -> None:
         """Remember where blobs are, as the nodes said when they accepted them."""

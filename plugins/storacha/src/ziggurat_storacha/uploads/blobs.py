@@ -17,7 +17,7 @@ from typing import Any
 from attrs import frozen
 
 from ziggurat.content import Cid
-from ziggurat.errors import ContentMismatch, MalformedContent, TierUnavailable
+from ziggurat.errors import MalformedContent, TierUnavailable, ZigguratError
 from ziggurat_storacha.client.delegation import Delegation
 from ziggurat_storacha.client.errors import of_failure
 from ziggurat_storacha.client.keys import Key
@@ -241,11 +241,15 @@ class Blobs:
         site = accepted.ok.get("site") if isinstance(accepted.ok, Mapping) else None
         if not isinstance(site, Cid) or site not in accepted.blocks:
             return ""
-        for capability in accepted.task(site).ucan.capabilities:
+        try:
+            claims = accepted.task(site).ucan.capabilities
+        except (ZigguratError, KeyError) as error:
+            raise self._strange(f"the answer to blob/accept lacks a part ({error})") from error
+        for capability in claims:
             nb = capability.nb or {}
             if capability.can == "assert/location" and nb.get("location"):
                 if content_digest(nb) != digest:
-                    raise ContentMismatch("a storage node accepted other bytes than were sent")
+                    raise TierUnavailable("a storage node accepted other bytes than were sent: try again")
                 return str(nb["location"][0])
         return ""
 
@@ -278,8 +282,10 @@ def listed(service: Service, can: str, space: str, page: int) -> Iterator[Mappin
             )
         yield from rows
         after = answer.get("cursor")
-        if not rows or not after or after == cursor:
+        if not rows or not after:
             return
+        if after == cursor:
+            raise TierUnavailable(f"{service.endpoints.url} goes round in circles in the list of {can}")
         cursor = str(after)
 
 

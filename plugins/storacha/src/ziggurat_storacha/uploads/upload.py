@@ -36,6 +36,7 @@ from ziggurat_storacha.uploads.shards import (
 __all__ = ["Removed", "UploadRow", "Uploaded", "Uploads"]
 
 _ASK_FROM = 1 << 20  # bytes of a shard from which it is asked for before it is offered
+_GONE = ("IndexNotFound", "ShardNotFound")
 
 Pair = tuple[Cid, bytes]
 Progress = Callable[[int], object]
@@ -183,10 +184,17 @@ class Uploads:
 
     def _register(self, root: Cid, made: list[Made], index: bytes, stored: list[Stored]) -> Uploaded:
         digest = digest_of(index)
-        self.service.call("space/index/add", self.space, {"index": shard_cid(digest)})
+        known = self.service.invoke("space/index/add", self.space, {"index": shard_cid(digest)})
+        if known.failure is not None and known.failure.name in _GONE:
+            raise _overtaken(root)
+        self.service.ok(known, "space/index/add")
         answer = self.service.call(
             "upload/add", self.space, {"root": root, "shards": [shard_cid(one) for one, _, _ in made]}
         )
+        # What was there may have been of an upload of the same root that somebody removed meanwhile.
+        found = [one.digest for one in stored if not one.sent]
+        if found and None in self.blobs.sizes(found):
+            raise _overtaken(root)
         return Uploaded(
             root,
             _links(answer, "shards"),
@@ -205,12 +213,16 @@ class Uploads:
         Raises:
             TierError: It cannot be told.
         """
+        return next(iter(self._rows(root)), None)
+
+    def _rows(self, root: Cid) -> list[UploadRow]:
+        """What is listed of a root: the space may list it as CIDv1 and as CIDv0."""
         asked = [self.service.invocation("upload/get", self.space, {"root": one}) for one in _versions(root)]
-        found = None
-        for receipt in self.service.execute(asked):
-            if receipt.failure is None or receipt.failure.name != "UploadNotFound":
-                found = found or self._row(self.service.ok(receipt, "upload/get"))
-        return found
+        return [
+            self._row(self.service.ok(receipt, "upload/get"))
+            for receipt in self.service.execute(asked)
+            if receipt.failure is None or receipt.failure.name != "UploadNotFound"
+        ]
 
     def list(self, page: int = 1000) -> Iterator[UploadRow]:
         """Every upload of the space; ends normally only when that were all.
@@ -266,13 +278,15 @@ class Uploads:
         Raises:
             TierError: It may be there still, or some of its blobs.
         """
-        row = self.get(root)
-        if row is None:
+        rows = self._rows(root)
+        if not rows:
             return None
-        receipt = self.service.invoke("upload/remove", self.space, {"root": row.root})
-        if receipt.failure is None or receipt.failure.name != "UploadNotFound":
-            self.service.ok(receipt, "upload/remove")
-        return self.remove_blobs(row.root, [shard_digest(shard) for shard in row.shards], indexes)
+        for row in rows:
+            receipt = self.service.invoke("upload/remove", self.space, {"root": row.root})
+            if receipt.failure is None or receipt.failure.name != "UploadNotFound":
+                self.service.ok(receipt, "upload/remove")
+        shards = dict.fromkeys(shard_digest(shard) for row in rows for shard in row.shards)
+        return self.remove_blobs(rows[0].root, list(shards), indexes)
 
     def remove_blobs(self, root: Cid, shards: Sequence[bytes], indexes: Sequence[bytes] = ()) -> Removed:
         """Remove what an upload left behind that is no longer listed; the index, which leads to it, last.
@@ -283,9 +297,13 @@ class Uploads:
             indexes: Multihashes of its index blobs.
 
         Raises:
-            TierError: Some of its blobs may be there.
+            TierError: Some of its blobs may be there; all of them, if somebody uploaded it again meanwhile.
         """
         shared = self.used_elsewhere(root, shards)
+        if self.get(root) is not None:
+            raise TierUnavailable(
+                f"somebody uploaded {root} again while it was removed, so its shards stay; remove it again"
+            )
         gone = [shard for shard in shards if shard not in shared]
         freed = self.blobs.remove(gone)
         absent = [shard for shard, size in zip(gone, freed, strict=True) if not size]
@@ -312,6 +330,10 @@ class Removed:
     shards: int
     shared: int
     freed: int
+
+
+def _overtaken(root: Cid) -> TierUnavailable:
+    return TierUnavailable(f"{root} was removed by somebody while it was uploaded: try again", retryable=True)
 
 
 def _versions(root: Cid) -> list[Cid]:
