@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from plugins.storacha.tests.running import Done, Run
-from tests.support.servers.storacha import StorachaServer
+from tests.support.servers.storacha import OfficialCli, StorachaServer
 
 from ziggurat.cli import main
 
@@ -43,6 +44,25 @@ def storacha(storacha_session: StorachaServer) -> Iterator[StorachaServer]:
     yield storacha_session
     storacha_session.heal()
     storacha_session.auto_click(True)
+
+
+@pytest.fixture(scope="session")
+def official_home(
+    storacha_session: StorachaServer, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """The folder of an official command line that is logged in and has a space, and the space's DID."""
+    folder = tmp_path_factory.mktemp("official")
+    return folder, OfficialCli(storacha_session, folder).create_space("theirs", "official@example.org")
+
+
+@pytest.fixture
+def official_user(
+    storacha: StorachaServer, official_home: tuple[Path, str], tmp_path: Path
+) -> tuple[OfficialCli, str]:
+    """An official command line with an account, and the DID of its space, into which nothing is uploaded."""
+    folder, space = official_home
+    shutil.copytree(folder, tmp_path / "cli")
+    return OfficialCli(storacha, tmp_path / "cli"), space
 
 
 @pytest.fixture(scope="session")

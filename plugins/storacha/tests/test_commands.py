@@ -151,9 +151,10 @@ def test_sharing_through_the_service(run: Run, tmp_path: Path) -> None:
     assert token["X-Auth-Secret"].startswith("u")
 
 
-def test_the_official_state_is_imported(run: Run, storacha: StorachaServer, tmp_path: Path) -> None:
-    cli = OfficialCli(storacha, tmp_path / "cli")
-    theirs = cli.create_space("theirs", "imported@example.org")
+def test_the_official_state_is_imported(
+    run: Run, storacha: StorachaServer, official_user: tuple[OfficialCli, str], tmp_path: Path
+) -> None:
+    cli, theirs = official_user
     file = tmp_path / "cli/config/w3access/ziggurat.json"
     before = file.read_bytes()
     (taken,) = run("import", file).records

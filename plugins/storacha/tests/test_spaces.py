@@ -298,11 +298,10 @@ def test_a_key_and_a_state_of_somebody_else(agent: Callable[..., Agent]) -> None
 
 
 def test_the_official_state_is_ours(
-    agent: Callable[..., Agent], storacha: StorachaServer, tmp_path: Path
+    official_user: tuple[OfficialCli, str], storacha: StorachaServer, tmp_path: Path
 ) -> None:
     """Our file is theirs: the official command line works with what we made, and we with what it made."""
-    cli = OfficialCli(storacha, tmp_path / "cli")
-    theirs = cli.create_space("theirs", "official@example.org")
+    cli, theirs = official_user
     path = tmp_path / "cli/config/w3access/ziggurat.json"
     options = StorachaOptions(service_url=storacha.url, service_did=storacha.did, state=path)
     one = connect(options)
@@ -320,10 +319,9 @@ def test_the_official_state_is_ours(
 
 
 def test_delegations_work_both_ways(
-    agent: Callable[..., Agent], storacha: StorachaServer, tmp_path: Path
+    agent: Callable[..., Agent], storacha: StorachaServer, official_user: tuple[OfficialCli, str]
 ) -> None:
-    cli, one = OfficialCli(storacha, tmp_path / "cli"), agent()
-    theirs = cli.create_space("theirs", "both@example.org")
+    (cli, theirs), one = official_user, agent()
     text = cli.run("delegation", "create", one.did, "--can", "upload/list", "--base64").strip()
     assert add_proof(one, from_text(text)) == [theirs]
     assert one.service.call("upload/list", theirs)["results"] == []
