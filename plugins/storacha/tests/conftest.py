@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 from plugins.storacha.tests.running import Done, Run
+from plugins.storacha.tests.spaces import Space, make_space
 from tests.support.servers.storacha import OfficialCli, StorachaServer
 
 from ziggurat.cli import main
+from ziggurat_storacha import Storacha
+from ziggurat_storacha.uploads import Uploads
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +47,26 @@ def storacha(storacha_session: StorachaServer) -> Iterator[StorachaServer]:
     yield storacha_session
     storacha_session.heal()
     storacha_session.auto_click(True)
+
+
+@pytest.fixture
+def space(storacha: StorachaServer) -> Space:
+    """A space of its own; some modules have another that they share."""
+    return make_space(storacha)
+
+
+@pytest.fixture
+def tier(space: Space, tmp_path: Path) -> Iterator[Storacha]:
+    """A backend with small shards."""
+    made = space.open(tmp_path, shard_size=1 << 20)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def uploads(tier: Storacha) -> Uploads:
+    """What `tier` uploads with."""
+    return tier.connection.uploads
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from tests.support.servers.storacha import StorachaServer
 
 from ziggurat.backend import Context
+from ziggurat.testing._content import DagSample, file, noise
 from ziggurat_storacha import Storacha, StorachaOptions
 from ziggurat_storacha.client import (
     Capability,
@@ -23,7 +24,9 @@ from ziggurat_storacha.client import (
 from ziggurat_storacha.client.delegation import read_delegations
 from ziggurat_storacha.client.did import account_of
 
-__all__ = ["ABILITIES", "Space", "make_space"]
+__all__ = ["ABILITIES", "MIB", "Space", "large", "make_space"]
+
+MIB = 1 << 20
 
 ABILITIES = ("assert", "space", "blob", "index", "store", "upload", "access", "filecoin", "usage")
 
@@ -88,3 +91,8 @@ def make_space(server: StorachaServer, email: str = "someone@example.org") -> Sp
     finally:
         service.close()
     return Space(server, owner, service.agent, account)
+
+
+def large(seed: int = 0) -> DagSample:
+    """A file of four shards of 1 MiB at most."""
+    return file(noise(5 * MIB // 2, seed), leaf=1 << 18, fan=8)

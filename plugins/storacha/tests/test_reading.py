@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,35 @@ def test_a_child_is_found_by_its_own_cid(open_tier: Open, space: Space, tmp_path
     assert pairs(fresh, child.root) == {child.root: child.blocks[child.root]}
     assert {cid: fresh.get(cid.block_key, None) for cid in child.blocks} == child.blocks
     assert not tier.has(child.root.key)
+
+
+def test_an_answer_that_does_not_end_does_not_fill_the_disk(tmp_path: Path) -> None:
+    import http.server
+    import threading
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(range(256)) * 256)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    transport = Transport()
+    nodes = Nodes(transport, tmp_path, kept=1 << 20)
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        for offset in (0, 1000, 5_000_000):
+            assert nodes.read(url, offset, 3) == bytes((offset + one) % 256 for one in range(3))
+    finally:
+        nodes.close()
+        transport.close()
+        server.shutdown()
+        server.server_close()
 
 
 def test_ranges_are_used_where_a_server_has_them(tmp_path: Path) -> None:

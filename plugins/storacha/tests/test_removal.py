@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from plugins.storacha.tests.spaces import Space, make_space
+from plugins.storacha.tests.spaces import MIB, Space, large
 from tests.support.servers.storacha import StorachaServer
 
 from ziggurat.backend import Dag
@@ -18,31 +17,6 @@ from ziggurat.testing._content import DagSample, car_bytes, directory, file, noi
 from ziggurat_storacha import Storacha
 from ziggurat_storacha.uploads import Uploads, shard_digest
 from ziggurat_storacha.uploads.carstore import CarStore
-
-MIB = 1 << 20
-
-
-@pytest.fixture
-def space(storacha: StorachaServer) -> Space:
-    return make_space(storacha)
-
-
-@pytest.fixture
-def tier(space: Space, tmp_path: Path) -> Iterator[Storacha]:
-    """A backend with small shards."""
-    made = space.open(tmp_path, shard_size=MIB)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def uploads(tier: Storacha) -> Uploads:
-    return tier.connection.uploads
-
-
-def large(seed: int = 0) -> DagSample:
-    """A file of four shards."""
-    return file(noise(5 * MIB // 2, seed), leaf=1 << 18, fan=8)
 
 
 def beneath(uploads: Uploads) -> tuple[DagSample, DagSample, bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plugins.storacha.tests.spaces import Space, make_space
+from plugins.storacha.tests.spaces import MIB, Space, large, make_space
 from tests.support.servers.storacha import StorachaServer
 
 from ziggurat.backend import Evicted, Stat
@@ -15,31 +15,6 @@ from ziggurat.errors import ContentMismatch, MalformedContent, TierDenied, TierF
 from ziggurat.testing._content import DagSample, SourceError, car_bytes, file, noise, raw
 from ziggurat_storacha import Storacha
 from ziggurat_storacha.uploads import Uploads, cut, shard_cid, shard_digest
-
-MIB = 1 << 20
-
-
-@pytest.fixture
-def space(storacha: StorachaServer) -> Space:
-    return make_space(storacha)
-
-
-@pytest.fixture
-def tier(space: Space, tmp_path: Path) -> Iterator[Storacha]:
-    """A backend with small shards."""
-    made = space.open(tmp_path, shard_size=MIB)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def uploads(tier: Storacha) -> Uploads:
-    return tier.connection.uploads
-
-
-def large(seed: int = 0) -> DagSample:
-    """A file of four shards."""
-    return file(noise(5 * MIB // 2, seed), leaf=1 << 18, fan=8)
 
 
 def names(server: StorachaServer) -> list[str]:

@@ -87,11 +87,15 @@ class Nodes:
                     raise TierUnavailable(f"{_host(url)} answered with another range than was asked for")
                 return _first(pieces, length)
             self._ignoring.add(_host(url))
-            if _length(response) > self._kept:
+            if max(_length(response), offset + length) > self._kept:
                 return _first(_after(pieces, offset), length)
-            whole = _Whole(self._spool, pieces)
+            # Who says no length may never end.
+            whole = _Whole(self._spool, _until(pieces, self._kept))
         found = whole.read(offset, length)
-        self._keep(url, whole)
+        if whole.size > self._kept:
+            whole.close()
+        else:
+            self._keep(url, whole)
         return found
 
     def _held(self, url: str, offset: int, length: int) -> bytes | None:
@@ -175,6 +179,16 @@ def _host(url: str) -> str:
 def _length(response: requests.Response) -> int:
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isdecimal() else 0
+
+
+def _until(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """The pieces up to the one that goes beyond so many bytes."""
+    size = 0
+    for piece in pieces:
+        yield piece
+        size += len(piece)
+        if size > most:
+            return
 
 
 def _after(pieces: Iterator[bytes], offset: int) -> Iterator[bytes]:
