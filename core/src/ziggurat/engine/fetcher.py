@@ -47,14 +47,16 @@ class Fetcher(Supplies):
         asked: StoreTier | None = None
         try:
             place = self.places.first(cid, failures)
-            if place is not None and not place.tier.is_dag and not place.tier.remote:
+            if place is not None and not place.tier.is_dag:
                 asked = place.tier
-                block = _simply(place, cid, failures)
+                block = self._simply(place, cid, failures)
                 if block is not None:
                     above = self.caches.above(asked.name)
                     if above:
                         self.caches.admit(cid.cache_key, block, above)
                     self.flights.land_block(cid.cache_key, flight, block)
+                    for failure in failures:
+                        self.failures.note(failure)
                     return block
         except BaseException as error:
             self.flights.fail(cid.cache_key, flight, error if isinstance(error, Exception) else None)
@@ -62,14 +64,16 @@ class Fetcher(Supplies):
         rest = Fetch(self, Session(Layout(cid)), [Want(0, None, cid)], {cid: flight})
         return bytes(cast("bytes", rest.run(failures, asked)[cid]))  # such a block is never a node
 
-
-def _simply(place: Place, cid: Cid, failures: list[Exception]) -> bytes | None:
-    """The proved block of a lone blob, None if the tier does not hold it or failed."""
-    try:
-        block = place.tier.block(cid, place.note)
-        if block is None or cid.matches(block):
-            return block
-        raise place.tier.corrupt(cid.key, f"holds bytes that are not those of {cid}")
-    except TierError as error:
-        failures.append(error)
-        return None
+    def _simply(self, place: Place, cid: Cid, failures: list[Exception]) -> bytes | None:
+        """The proved block of a lone blob, None if the tier does not hold it or failed."""
+        try:
+            block = place.tier.block(cid, place.note)
+            if block is None:
+                self.places.absent(place, cid)
+                return None
+            if cid.matches(block):
+                return block
+            raise place.tier.corrupt(cid.key, f"holds bytes that are not those of {cid}")
+        except TierError as error:
+            failures.append(error)
+            return None

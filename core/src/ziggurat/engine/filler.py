@@ -208,11 +208,17 @@ class PersistentCache:
             medium, wanted, self.capacity, self._ranker.rank, now, self._observer
         )
         put, failed = [], []
-        for key, _ in self._finish(admission, now):
-            if self._attempt(self.tier.put_block, key, blocks[key]):
+        refused: dict[ZigguratError, None] = {}
+        granted = [(key, blocks[key]) for key, _ in self._finish(admission, now)]
+        for (key, _), error in zip(granted, self.tier.put_blocks(granted), strict=True):
+            if error is None:
                 put.append(key)
-            elif self._attempt(self.tier.evict_block, key):
+                continue
+            refused[error] = None
+            if self._attempt(self.tier.evict_block, key):
                 failed.append(key)
+        for error in refused:  # once, where one error is that of all
+            self._failures.note(error)
         self._rows.settle(medium, put, failed)
         if self._experience is not None:
             self._experience.exchange()

@@ -183,7 +183,7 @@ class Places:
         """The first of `of`, without the rest; None where nobody is asked."""
         if not self._consult and self._unlisted:
             place = self._unlisted[0]
-            if place.tier.name in self._mediums and not place.tier.remote:
+            if place.tier.name in self._mediums and not self._is_absent(place.tier, root):
                 return place
         return next(self.of(root, failures), None)
 

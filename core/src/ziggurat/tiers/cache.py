@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ziggurat.backend import Blob, Medium
 from ziggurat.config.model import TierConfig
 from ziggurat.content import MAX_BLOCK
-from ziggurat.errors import ContentMismatch, CorruptBlob, PluginError, Unsupported
+from ziggurat.errors import ContentMismatch, CorruptBlob, PluginError, Unsupported, ZigguratError
 from ziggurat.plugin.binding import Hooks
 from ziggurat.tiers.tier import Tier
 
@@ -57,6 +57,28 @@ class CacheTier(Tier):
     def put_block(self, key: str, block: bytes) -> None:
         """Keep a proved block; room was made before."""
         self.put(key, block)
+
+    def put_blocks(self, blocks: Sequence[tuple[str, bytes]]) -> list[ZigguratError | None]:
+        """Keep proved blocks; room was made before.
+
+        Returns:
+            For each, in order, why it is not kept, None if it is.
+        """
+        if self.hooks.put_many is not None and len(blocks) > 1:
+            try:
+                answers = self.put_all([(key, block, None) for key, block in blocks])
+            except ZigguratError as error:
+                return [error] * len(blocks)
+            return [answer if isinstance(answer, ZigguratError) else None for answer in answers]
+        failed: list[ZigguratError | None] = []
+        for key, block in blocks:
+            try:
+                self.put_block(key, block)
+            except ZigguratError as error:
+                failed.append(error)
+            else:
+                failed.append(None)
+        return failed
 
     def evict_block(self, key: str) -> bool:
         """Drop a block; True if it was there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
@@ -13,7 +13,6 @@ from ziggurat.content import DAG_PB, MAX_BLOCK, Cid, Node
 from ziggurat.content.layout import read_nodes
 from ziggurat.content.parcel import Parcel
 from ziggurat.errors import (
-    BackendFault,
     BlobTooLarge,
     ContentMismatch,
     CorruptBlob,
@@ -23,7 +22,7 @@ from ziggurat.errors import (
     ZigguratError,
 )
 from ziggurat.plugin.binding import Hooks
-from ziggurat.tiers.tier import Content, Tier
+from ziggurat.tiers.tier import Tier
 
 __all__ = ["Kept", "StoreTier"]
 
@@ -231,22 +230,19 @@ class StoreTier(Tier):
         Raises:
             TierError: Nothing is known of any.
         """
-        put_many = self.hooks.put_many
-        if put_many is None:
-            raise Unsupported("has no put_many", tier=self.name, op="put_many")
         found: dict[Cid, Kept | ZigguratError] = {
             parcel.cid: error for parcel in parcels if (error := self._too_large(parcel)) is not None
         }
         wanted = [parcel for parcel in parcels if parcel.cid not in found]
         if self.is_dag:
-            answers = self._all(put_many, [(parcel.cid.key, parcel.dag(), None) for parcel in wanted])
+            answers = self.put_all([(parcel.cid.key, parcel.dag(), None) for parcel in wanted])
             for parcel, answer in zip(wanted, answers, strict=True):
                 found[parcel.cid] = _kept(parcel, answer) if isinstance(answer, Stat) else answer
             return [found[parcel.cid] for parcel in parcels]
         nodes = {parcel.cid: parcel.nodes_content() for parcel in wanted if parcel.cid.codec == DAG_PB}
         had = {cid for cid in nodes if self.has_key(cid.nodes_key)}
         beside: dict[Cid, Stat] = {}
-        answers = self._all(put_many, [(cid.nodes_key, content, None) for cid, content in nodes.items()])
+        answers = self.put_all([(cid.nodes_key, content, None) for cid, content in nodes.items()])
         for cid, answer in zip(nodes, answers, strict=True):
             if isinstance(answer, Stat):
                 beside[cid] = answer
@@ -254,7 +250,7 @@ class StoreTier(Tier):
                 found[cid] = answer
         plain = [parcel for parcel in wanted if parcel.cid not in found]
         try:
-            answers = self._all(put_many, [(parcel.cid.key, parcel.plain(), None) for parcel in plain])
+            answers = self.put_all([(parcel.cid.key, parcel.plain(), None) for parcel in plain])
         except BaseException:
             self._take_back_many(
                 parcel.cid for parcel in plain if parcel.cid in nodes and parcel.cid not in had
@@ -281,36 +277,6 @@ class StoreTier(Tier):
         return BlobTooLarge(
             f"{parcel.cid} has {parcel.size} bytes; tier {self.name!r} takes at most {limit}", cid=parcel.cid
         )
-
-    def _all(
-        self,
-        put_many: Callable[..., Sequence[Stat | ZigguratError]],
-        items: list[tuple[Key, Content, Info | None]],
-    ) -> list[Stat | ZigguratError]:
-        if not items:
-            return []
-        answers = self._call("put_many", "", put_many, items)
-        if not isinstance(answers, Sequence):
-            raise self._fault("put_many", "", f"gave a {type(answers).__name__}; it gives a list")
-        if len(answers) != len(items):
-            raise self._fault("put_many", "", f"gave {len(answers)} answers for {len(items)} items")
-        return [self._answer(key, answer) for (key, _, _), answer in zip(items, answers, strict=True)]
-
-    def _answer(self, key: Key, answer: object) -> Stat | ZigguratError:
-        """One answer of a `put_many`, checked as that of a `put` is."""
-        if isinstance(answer, Exception):
-            error = self.translated("put_many", key, answer)
-            return error if isinstance(error, ZigguratError) else self._fault("put_many", key, str(error))
-        if not isinstance(answer, Stat):
-            return self._fault(
-                "put_many", key, f"gave a {type(answer).__name__}; it gives a Stat or an error"
-            )
-        try:
-            self.check_stat("put_many", key, answer)
-        except BackendFault as error:
-            return error
-        self.meter.bytes_written += answer.stored or 0
-        return answer
 
     def put_nodes(self, cid: Cid, content: bytes) -> bytes | None:
         """Replace the nodes of a blob by ones that were built again; returns their new note."""

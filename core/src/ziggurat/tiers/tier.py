@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from ziggurat.backend import Blob, ByteRange, Capabilities, Dag, Info, Medium, Role, Stat
 from ziggurat.config.model import TierConfig
@@ -19,15 +19,16 @@ from ziggurat.errors import (
     TierError,
     TierTimeout,
     Unsupported,
+    ZigguratError,
 )
 from ziggurat.plugin.binding import Hooks
 from ziggurat.tiers.guard import Guard, within
 from ziggurat.tiers.meter import Meter
+from ziggurat.tiers.source import Content, Source, SourceFailed
 
 __all__ = ["Content", "Tier"]
 
 T = TypeVar("T")
-Content: TypeAlias = bytes | Blob | Dag
 
 _WRITING = ("put", "put_many")
 """Operations in which an error may be about the content that was handed over, and not about the tier."""
@@ -116,7 +117,7 @@ class Tier:
         """`BackendSpec.put`; an error of the content's own source passes unchanged and blames no tier."""
         if self.hooks.put is None:
             raise Unsupported("is read-only", tier=self.name, op="put", key=key)
-        source = _Source(content)
+        source = Source(content)
         put = self.hooks.put
 
         def hook(key: str, content: Content, info: Info | None) -> Stat:
@@ -125,12 +126,12 @@ class Tier:
                 return put(key, content, info)
             except Exception as error:
                 if source.error is not None:
-                    raise _SourceFailed from error
+                    raise SourceFailed from error
                 raise
 
         try:
             stat = self._call("put", key, hook, key, source.content, info)
-        except _SourceFailed:
+        except SourceFailed:
             if source.error is None:  # pragma: no cover - the wrapper is raised only when it is set
                 raise
             raise source.error from None
@@ -141,6 +142,42 @@ class Tier:
         self.check_stat("put", key, stat)
         self.meter.bytes_written += stat.stored if stat.stored is not None else (content_size(content) or 0)
         return stat
+
+    def put_all(self, items: Sequence[tuple[str, Content, Info | None]]) -> list[Stat | ZigguratError]:
+        """`BackendSpec.put_many`, where the backend has it.
+
+        Returns:
+            For each item, in order, what it left, or why it is not kept.
+
+        Raises:
+            TierError: Nothing is known of any.
+        """
+        if self.hooks.put_many is None:
+            raise Unsupported("has no put_many", tier=self.name, op="put_many")
+        if not items:
+            return []
+        answers = self._call("put_many", "", self.hooks.put_many, items)
+        if not isinstance(answers, Sequence):
+            raise self._fault("put_many", "", f"gave a {type(answers).__name__}; it gives a list")
+        if len(answers) != len(items):
+            raise self._fault("put_many", "", f"gave {len(answers)} answers for {len(items)} items")
+        return [self._answer(key, answer) for (key, _, _), answer in zip(items, answers, strict=True)]
+
+    def _answer(self, key: str, answer: object) -> Stat | ZigguratError:
+        """One answer of a `put_many`, checked as that of a `put` is."""
+        if isinstance(answer, Exception):
+            error = self.translated("put_many", key, answer)
+            return error if isinstance(error, ZigguratError) else self._fault("put_many", key, str(error))
+        if not isinstance(answer, Stat):
+            return self._fault(
+                "put_many", key, f"gave a {type(answer).__name__}; it gives a Stat or an error"
+            )
+        try:
+            self.check_stat("put_many", key, answer)
+        except BackendFault as error:
+            return error
+        self.meter.bytes_written += answer.stored or 0
+        return answer
 
     def has_key(self, key: str) -> bool:
         """`BackendSpec.has`."""
@@ -224,7 +261,7 @@ class Tier:
 
     def translated(self, op: str, key: str, error: Exception) -> Exception:
         """What to raise for an exception that came out of the backend."""
-        if isinstance(error, _SourceFailed):
+        if isinstance(error, SourceFailed):
             return error
         self.meter.errors += 1
         if isinstance(error, TierError):
@@ -339,41 +376,6 @@ def _deadline(seconds: float | None) -> Callable[[Callable[[], T]], T]:
         return within(left, step)
 
     return in_time
-
-
-class _SourceFailed(Exception):
-    """Carries an error of a put's own source past the guard: not retried, not counted, not translated."""
-
-
-class _Source:
-    """Content on its way into a backend; remembers an error of its own, so that no tier is blamed."""
-
-    def __init__(self, content: Content) -> None:
-        self.error: Exception | None = None
-        self.content: Content = content
-        if isinstance(content, Blob):
-            pread = content.pread
-            self.content = Blob(
-                content.size,
-                lambda: self._watched(content.chunks),
-                close=content.close,
-                pread=None if pread is None else pread,
-            )
-        elif isinstance(content, Dag):
-            self.content = Dag(
-                lambda: self._watched(content.pairs),
-                size=content.size,
-                car=lambda: self._watched(content.car),
-                close=content.close,
-            )
-
-    def _watched(self, start: Callable[[], Iterator[T]]) -> Iterator[T]:
-        self.error = None  # a backend may begin again after a failure of its own
-        try:
-            yield from start()
-        except Exception as error:
-            self.error = error
-            raise
 
 
 def content_size(content: Content) -> int | None:
