@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -20,9 +21,10 @@ from cryptography.x509.oid import NameOID
 from tests.support.servers.s3 import S3Server
 from tests.support.servers.wire import Relay
 
+from ziggurat.backend import Context
 from ziggurat.content import Cid
-from ziggurat.errors import TierDenied, TierError
-from ziggurat_s3 import S3
+from ziggurat.errors import TierDenied, TierError, TierUnavailable
+from ziggurat_s3 import S3, S3Options
 
 Make = Callable[..., S3]
 KEY, LARGE = Cid.of(b"small").key, Cid.of(b"large").key
@@ -62,6 +64,7 @@ def test_encryption_that_a_service_cannot_do_is_an_error_and_nothing_is_kept(
         with pytest.raises(TierError, match=s3._bucket.name):
             s3.put(key, data, None)
         assert not s3.has(key)
+    assert minio.keys(s3._bucket.name) == []  # a marker neither: a bucket may refuse what is not encrypted
     assert minio.uploads(s3._bucket.name) == []
 
 
@@ -142,15 +145,22 @@ endpoint, access, secret, bucket = sys.argv[1:5]
 options = S3Options(bucket=bucket, endpoint_url=endpoint, access_key_id=access, secret_access_key=secret)
 s3 = S3(options, Context("tier", "store"))
 assert not s3.has("absent")
+s3.put("large", bytes(16 << 20), None)
 child = os.fork()
 if not child:
     for tried in (s3, S3(options, Context("tier", "store"))):
-        try:
-            tried.has("absent")
-        except TierUnavailable as error:
-            assert "forked" in str(error), error
-        else:
-            os._exit(1)
+        for call in (
+            lambda: tried.has("absent"),
+            lambda: tried.stat("absent"),
+            lambda: tried.identify(claim=False),
+            lambda: tried.put("large", bytes(16 << 20), None),
+        ):
+            try:
+                call()
+            except TierUnavailable as error:
+                assert "forked" in str(error), error
+            else:
+                os._exit(1)
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 assert not s3.has("absent")
@@ -174,3 +184,26 @@ def test_the_libraries_are_imported_at_the_first_use() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "said"),
+    [
+        ({"verify": "/no/such/authority.pem"}, TierDenied, "authority.pem cannot be read.*verify"),
+        ({"boto3": {"config": {"no_such": 1}}}, TierUnavailable, "no_such.*correct the options"),
+        ({"profile_name": "nobody"}, TierUnavailable, "nobody.*correct the options"),
+    ],
+)
+def test_options_that_the_libraries_refuse(given: dict[str, Any], kind: type[TierError], said: str) -> None:
+    s3 = S3(S3Options(bucket="vault", endpoint_url="https://127.0.0.1:1", **given), Context("t", "store"))
+    for call in (
+        lambda: s3.get(KEY, None),
+        lambda: s3.has(KEY),
+        lambda: list(s3.scan()),
+        lambda: s3.put(KEY, b"x", None),
+        lambda: s3.clean(0),
+    ):
+        with pytest.raises(TierError, match=said) as caught:
+            call()
+        assert type(caught.value) is kind
+        assert not caught.value.retryable

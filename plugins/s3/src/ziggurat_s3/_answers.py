@@ -60,6 +60,8 @@ def answer_of(error: BaseException) -> Answer | None:
     room = type(error).__module__.partition(".")[0]
     if room in ("botocore", "boto3", "s3transfer", "urllib3"):
         return _of_boto(error)
+    if isinstance(error, RecursionError):  # boto3 looks for a region that no answer names, again and again
+        return Answer(message="redirected without end", trouble="region")
     text = str(error)
     if room == "obstore" or (isinstance(error, FileNotFoundError | OSError | ValueError) and _obstores(text)):
         return _of_obstore(error, text)

@@ -139,15 +139,19 @@ class S3:
         self._uploads.close()
 
     def clean(self, older_than: float) -> list[str]:
-        """Give up uploads that nobody on this machine goes on with; see `Uploads.clean`.
+        """Give up uploads that nobody goes on with; see `Uploads.clean`.
 
         Args:
-            older_than: Seconds since they were begun or worked on.
+            older_than: Seconds since they were begun or last worked on.
 
         Returns:
             The objects that they would have become.
         """
-        return self._uploads.clean(older_than)
+        try:
+            return self._uploads.clean(older_than)
+        except TierUnavailable as error:
+            self._absent_bucket(error)
+            return []
 
     def _claim(self) -> Medium:
         """The medium, made with its bucket if there is none, with a marker of our catalog."""

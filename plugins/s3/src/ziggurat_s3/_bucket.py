@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -59,7 +60,9 @@ class Bucket:
     def __init__(self, options: S3Options, timeouts: Timeouts) -> None:
         self.name, self._options = options.bucket, options
         self.clients: Clients = clients_for(options.settings(), timeouts)
-        self.errors = Translated(options.bucket, options.settings().endpoint_url)
+        # No method of ours: in a circle the clients would outlive their last user.
+        region_of = partial(self.clients.region_of, options.bucket)
+        self.errors = Translated(options.bucket, options.settings().endpoint_url, region_of)
         self.extra: dict[str, Any] = {"Bucket": self.name}
         self._reading: dict[str, Any] = {}
         self._reader: S3Store | None = None
@@ -278,7 +281,7 @@ class Bucket:
         """
         try:
             self.clients.s3.put_object(
-                Key=name, Body=data, ContentType="application/json", IfNoneMatch="*", **self.extra
+                Key=name, Body=data, IfNoneMatch="*", **self.creation("application/json", {})
             )
         except Exception as error:
             answer = answer_of(error)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ziggurat.backend import Timeouts
-from ziggurat.errors import TierDenied, TierUnavailable
+from ziggurat.errors import TierDenied, TierError, TierUnavailable
 from ziggurat_s3._settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Clients:
         self._uploads: S3Client | None = None
         self._stores: dict[tuple[object, ...], S3Store] = {}
         self._path_style = True
+        self._process = os.getpid()
 
     @property
     def session(self) -> Session:
@@ -64,7 +65,14 @@ class Clients:
 
     @property
     def s3(self) -> S3Client:
-        """The boto3 client: no retries of its own, and no checksums that a service did not ask for."""
+        """The boto3 client: no retries of its own, and no checksums that a service did not ask for.
+
+        Raises:
+            TierUnavailable: This process was forked after its first use, and would share its connections; or
+                the options cannot be used.
+        """
+        if self._s3 is not None and self._process != os.getpid():
+            raise _forked()
         if self._s3 is None:
             with self._lock:
                 if self._s3 is None:
@@ -74,9 +82,10 @@ class Clients:
     @property
     def uploads(self) -> S3Client:
         """As `s3`, and what it sends is not hashed for the signature: parts have checksums of their own."""
+        endpoint = self.endpoint
         if self._uploads is None:
             made = self._client(
-                self.endpoint,
+                endpoint,
                 self.region,
                 "path" if self._path_style else "virtual",
                 payload_signing_enabled=False,
@@ -94,6 +103,28 @@ class Clients:
     def region(self) -> str:
         """Region that requests are signed for."""
         return str(self.s3.meta.region_name)
+
+    def region_of(self, bucket: str) -> str:
+        """Region that the service names for a bucket, "" if it names none.
+
+        It does so in a header, which obstore does not show, and which boto3 would follow.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        said: Mapping[str, Any] = {}
+        try:
+            client = self._client(self.endpoint, self.region, "path" if self._path_style else "virtual")
+            client.meta.events.register_last("before-parameter-build.s3", _stays)
+            try:
+                said = client.head_bucket(Bucket=bucket)
+            finally:
+                client.close()
+        except ClientError as error:
+            said = error.response
+        except (BotoCoreError, TierError):
+            return ""
+        headers = said.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return str(headers.get("x-amz-bucket-region", ""))
 
     def store(self, bucket: str, *, upload: bool = False, config: Mapping[str, Any] | None = None) -> S3Store:
         """The obstore store of a bucket.
@@ -131,6 +162,7 @@ class Clients:
             client.close()
             client = self._client(endpoint, region or "us-east-1", style)
         self._path_style = style == "path"
+        self._process = os.getpid()
         return client
 
     def _client(self, endpoint: str, region: str, style: str, **more: object) -> S3Client:
@@ -151,25 +183,27 @@ class Clients:
         given["retries"] = {"total_max_attempts": 1}
         if settings.anonymous:
             given["signature_version"] = UNSIGNED
-        made: Any = self.session.client(
-            "s3",
-            region_name=region,
-            endpoint_url=endpoint or None,
-            use_ssl=settings.use_ssl,
-            verify=settings.verify,
-            config=Config(**given),
-            **settings.client,
-        )
+        self._check_authority()
+        try:
+            made: Any = self.session.client(
+                "s3",
+                region_name=region,
+                endpoint_url=endpoint or None,
+                use_ssl=settings.use_ssl,
+                verify=settings.verify,
+                config=Config(**given),
+                **settings.client,
+            )
+        except (TypeError, ValueError) as error:  # what Python itself says of parameters
+            said = " ".join(str(error).split())
+            raise TierUnavailable(f"S3 cannot be used: {said}: correct the options") from error
         client: S3Client = made
         return client
 
     def _store(self, bucket: str, upload: bool, config: Mapping[str, Any]) -> S3Store:
         process = os.getpid()
         if _FIRST_USE[0] not in (0, process):
-            raise TierUnavailable(
-                "this process was forked from one that used S3, whose threads are not here:"
-                " start processes with the method spawn or forkserver"
-            )
+            raise _forked()
         from obstore.store import S3Store
 
         parts = urlsplit(self.endpoint)
@@ -216,9 +250,7 @@ class Clients:
             "timeout": timedelta(days=7),  # the tier has the total; obstore's own default is 30 s
             "pool_idle_timeout": timedelta(seconds=20),
         }
-        verify = self.settings.verify
-        if verify is None:
-            verify = _chain(self.session, "ca_bundle")
+        verify = self._verify()
         if verify is False:
             made["allow_invalid_certificates"] = True
         elif isinstance(verify, str):
@@ -227,6 +259,22 @@ class Clients:
         if proxies.get(scheme):
             made["proxy_url"] = proxies[scheme]
         return made
+
+    def _verify(self) -> bool | str | None:
+        verify = self.settings.verify
+        return _chain(self.session, "ca_bundle") if verify is None else verify
+
+    def _check_authority(self) -> None:
+        """Refuse a CA bundle that cannot be read: the libraries would tell it as a fault of their own."""
+        verify = self._verify()
+        if not isinstance(verify, str):
+            return
+        try:
+            Path(verify).read_bytes()
+        except OSError as error:
+            raise TierDenied(
+                f"the CA bundle {verify} cannot be read ({error.strerror}): correct verify, or AWS_CA_BUNDLE"
+            ) from error
 
 
 _SHARED: weakref.WeakValueDictionary[tuple[object, ...], Clients] = weakref.WeakValueDictionary()
@@ -259,6 +307,18 @@ def _session(settings: Settings) -> Session:
         given["aws_session_token"] = settings.session_token or None
     return boto3.session.Session(
         region_name=settings.region_name or None, profile_name=settings.profile_name or None, **given
+    )
+
+
+def _stays(context: dict[str, Any], **_: object) -> None:
+    """Have boto3 take a redirection to another region for the answer."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _forked() -> TierUnavailable:
+    return TierUnavailable(
+        "this process was forked from one that used S3, whose threads and connections are not its own:"
+        " start processes with the method spawn or forkserver"
     )
 
 

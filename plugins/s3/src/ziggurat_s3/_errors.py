@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from types import TracebackType
+
+from attrs import evolve
 
 from ziggurat.errors import (
     RangeError,
@@ -29,6 +32,7 @@ _REGION = {
     *("PermanentRedirect", "TemporaryRedirect", "Redirect", "AuthorizationHeaderMalformed"),
     *("IllegalLocationConstraintException", "IncorrectEndpoint", "InvalidRegion"),
 }
+_MOVED = (301, 307)
 _SLOW = {
     *("SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "ThrottlingException", "RequestThrottled"),
     *("RequestLimitExceeded", "TooManyRequests", "BandwidthLimitExceeded", "TooManyRequestsException"),
@@ -65,13 +69,14 @@ class Translated:
     Args:
         bucket: Named in messages, "" for none.
         endpoint: URL of the service, named in messages, "" for AWS.
+        region_of: Asks the service for the bucket's region, where an answer says only that it is another.
 
     Attributes:
         where: Bucket and service, as messages name them.
     """
 
-    def __init__(self, bucket: str, endpoint: str = "") -> None:
-        self._bucket = bucket
+    def __init__(self, bucket: str, endpoint: str = "", region_of: Callable[[], str] | None = None) -> None:
+        self._region_of = region_of
         self.where = f"bucket {bucket!r}" if bucket else "S3"
         if endpoint:
             self.where += f" at {endpoint}"
@@ -92,6 +97,9 @@ class Translated:
         answer = answer_of(error)
         if answer is None:
             return None
+        elsewhere = answer.trouble == "region" or (answer.code in _REGION or answer.status in _MOVED)
+        if elsewhere and not answer.region and self._region_of is not None:
+            answer = evolve(answer, region=self._region_of())
         return self.refusal(answer) if answer.status else self._trouble(answer)
 
     def refusal(self, answer: Answer) -> TierError:
@@ -149,9 +157,8 @@ class Translated:
                 f"{where}: the temporary credentials have expired: renew them, or use a profile or a role",
                 retryable=True,
             )
-        if code in _REGION or answer.status in (301, 307) or (answer.region and answer.status == 400):
-            right = f'say region_name = "{answer.region}"' if answer.region else "correct region_name"
-            return TierUnavailable(f"{where} is in another region: {right}")
+        if code in _REGION or answer.status in _MOVED or (answer.region and answer.status == 400):
+            return self._elsewhere(answer)
         if code in _TAKEN:
             return TierDenied(f"{where} exists already ({said}): choose another name")
         if answer.status == 403 or code in ("AccessDenied", "AllAccessDisabled", "AccountProblem"):
@@ -183,5 +190,9 @@ class Translated:
         if answer.trouble == "setup":
             return TierUnavailable(f"{where}: {said}: correct the options")
         if answer.trouble == "region":
-            return TierUnavailable(f"{where} is in another region: correct region_name")
+            return self._elsewhere(answer)
         return TierUnavailable(f"{where}: the connection broke ({said}): try again", retryable=True)
+
+    def _elsewhere(self, answer: Answer) -> TierError:
+        right = f'say region_name = "{answer.region}"' if answer.region else "correct region_name"
+        return TierUnavailable(f"{self.where} is in another region: {right}")

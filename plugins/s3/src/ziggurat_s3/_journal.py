@@ -13,6 +13,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, field
@@ -31,6 +32,7 @@ class Entry:
         upload: The service's identifier.
         part_size: Bytes of every part but the last.
         size: Bytes in all.
+        made: What the object is made with: type, metadata, encryption.
         age: Seconds since it was last worked on.
     """
 
@@ -38,13 +40,15 @@ class Entry:
     upload: str
     part_size: int
     size: int
+    made: str
     age: float
     _path: str = field(alias="path")
     _fd: int = field(alias="fd")
 
     def touch(self) -> None:
         """Note that it was worked on."""
-        os.utime(self._fd)
+        with suppress(OSError):  # then it is given up a little early
+            os.utime(self._fd)
 
     def leave(self) -> None:
         """Let somebody else go on with it."""
@@ -55,7 +59,8 @@ class Entry:
     def done(self) -> None:
         """Forget it: it was completed, or given up at the service."""
         if self._fd >= 0:
-            Path(self._path).unlink(missing_ok=True)
+            with suppress(OSError):  # who finds it learns from the service that there is no such upload
+                Path(self._path).unlink(missing_ok=True)
         self.leave()
 
 
@@ -71,7 +76,7 @@ class Journal:
         self._folder, self._scope = folder, scope
         self._start = f"{_short(scope)}-"
 
-    def begin(self, name: str, upload: str, *, part_size: int, size: int) -> Entry:
+    def begin(self, name: str, upload: str, *, part_size: int, size: int, made: str) -> Entry:
         """Make an entry for an upload that was just begun.
 
         Raises:
@@ -88,13 +93,16 @@ class Journal:
                 "upload": upload,
                 "part_size": part_size,
                 "size": size,
+                "made": made,
             }
             os.write(fd, json.dumps(record).encode())
             Path(f"{path}.new").rename(path)
         except BaseException:
+            with suppress(OSError):
+                Path(f"{path}.new").unlink(missing_ok=True)
             os.close(fd)
             raise
-        return Entry(name, upload, part_size, size, 0.0, path=path, fd=fd)
+        return Entry(name, upload, part_size, size, made, 0.0, path=path, fd=fd)
 
     def take(self, name: str) -> Entry | None:
         """An upload of an object that nobody goes on with, None if there is none."""
@@ -153,6 +161,7 @@ class Journal:
                 str(record["upload"]),
                 int(record["part_size"]),
                 int(record["size"]),
+                str(record["made"]),
                 max(0.0, time.time() - status.st_mtime),
                 path=path,
                 fd=fd,

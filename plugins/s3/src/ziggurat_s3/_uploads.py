@@ -6,14 +6,15 @@ which a service holds already are not sent again.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import re
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from attrs import define, field
 
 from ziggurat.backend import Blob
 from ziggurat.errors import TierError, TierUnavailable
+from ziggurat_s3._abandoned import NO_UPLOAD, abort, clean, drop
 from ziggurat_s3._answers import answer_of
 from ziggurat_s3._bucket import Bucket
 from ziggurat_s3._checksums import crc32_of, md5_of
@@ -35,7 +37,6 @@ _MOST_PARTS = 9_000  # S3 takes 10,000
 _WORKERS = 8
 _SPARE = 2  # parts beside those that are being sent
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_NO_UPLOAD = ("NoSuchUpload", "NoSuchKey", "NoSuchBucket")
 
 
 @define(eq=False)
@@ -68,7 +69,8 @@ class Uploads:
         self._spool, self._logger = spool, logger
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
-        self._room = threading.BoundedSemaphore(_WORKERS + _SPARE)
+        self._workers = max(_WORKERS, options.parallel)
+        self._room = threading.BoundedSemaphore(self._workers + _SPARE)
         self._checked = options.checksum == "auto"
         self._swept = False
 
@@ -96,12 +98,18 @@ class Uploads:
             self._swept = True
             self._clean_quietly()
         part_size = max(self._options.part_size, -(-size // _MOST_PARTS // MIB) * MIB)
-        upload = self._resumed(name, part_size, size) or self._begun(name, part_size, size, creation)
+        made = _fingerprint(creation)
+        upload = self._resumed(name, part_size, size, made) or self._begun(
+            name, part_size, size, creation, made
+        )
         try:
             parts = self._sent(upload, pieces_of(content, size, part_size))
             self._complete(upload, parts)
         except _SourceFailed as failed:
-            self._give_up(upload)
+            if isinstance(failed.error, Exception) or upload.entry is None:
+                self._give_up(upload)
+            else:
+                upload.entry.leave()  # an interrupt: the next put goes on
             raise failed.error from failed.error.__cause__
         except TierError as error:
             if error.retryable and upload.entry is not None:
@@ -121,8 +129,8 @@ class Uploads:
         """Give up uploads that nobody on this machine goes on with.
 
         Args:
-            older_than: Seconds since they were begun, or last worked on here. Of another machine's nobody can
-                tell whether they are under way, so let this be longer than any upload takes.
+            older_than: Seconds since they were begun or last worked on. Of another machine's nobody can tell
+                whether they are under way, so let this be longer than any part takes.
 
         Returns:
             The objects that they would have become.
@@ -130,24 +138,7 @@ class Uploads:
         Raises:
             TierError: The service could not tell.
         """
-        gone = []
-        journal = self._journal()
-        for entry in journal.dead() if journal is not None else ():
-            if entry.age < older_than:
-                entry.leave()
-                continue
-            self._abort(entry.name, entry.upload)
-            entry.done()
-            gone.append(entry.name)
-        now = datetime.now(UTC)
-        others = list(self._listed())
-        live = journal.live() if journal is not None else set()
-        for name, upload, begun in others:
-            ours = self._layout.key(name) is not None and upload not in live
-            if ours and (now - begun).total_seconds() >= older_than:
-                self._abort(name, upload)
-                gone.append(name)
-        return gone
+        return clean(self._bucket, self._layout, self._journal(), older_than)
 
     def close(self) -> None:
         """End the threads."""
@@ -158,7 +149,9 @@ class Uploads:
 
     # -- one upload -----------------------------------------------------------------------------
 
-    def _begun(self, name: str, part_size: int, size: int, creation: Mapping[str, Any]) -> _Upload:
+    def _begun(
+        self, name: str, part_size: int, size: int, creation: Mapping[str, Any], made_with: str
+    ) -> _Upload:
         s3 = self._bucket.clients.s3
         checked = self._checked
         with self._bucket.errors:
@@ -176,20 +169,23 @@ class Uploads:
         journal = self._journal()
         if journal is not None:
             try:
-                entry = journal.begin(name, made["UploadId"], part_size=part_size, size=size)
+                entry = journal.begin(name, made["UploadId"], part_size=part_size, size=size, made=made_with)
             except OSError as error:
                 self._logger.warning("an upload that breaks cannot be gone on with: %s", error)
         return _Upload(name, made["UploadId"], part_size, checked, entry)
 
-    def _resumed(self, name: str, part_size: int, size: int) -> _Upload | None:
-        """An upload of this machine that was broken off, with the parts that the service holds."""
+    def _resumed(self, name: str, part_size: int, size: int, made: str) -> _Upload | None:
+        """An upload of this machine that was broken off, with the parts that the service holds.
+
+        What it was begun with (type, metadata, encryption) is what the object will have, so a put that says
+        otherwise begins another upload.
+        """
         journal = self._journal()
         entry = journal.take(name) if journal is not None else None
         if entry is None:
             return None
-        if (entry.part_size, entry.size) != (part_size, size):
-            self._abort(name, entry.upload)
-            entry.done()
+        if (entry.part_size, entry.size, entry.made) != (part_size, size, made):
+            drop(self._bucket, entry)
             return None
         held: dict[int, tuple[str, int]] = {}
         checked = False
@@ -203,14 +199,13 @@ class Uploads:
                     checked = checked or "ChecksumCRC32" in row
         except Exception as error:
             answer = answer_of(error)
-            if answer is not None and answer.code in _NO_UPLOAD:
+            if answer is not None and answer.code in NO_UPLOAD:
                 entry.done()
                 return None
             entry.leave()
             raise self._bucket.errors.tell(error) or error from error
         if not held:  # nothing to gain, and nothing that says whether parts have checksums
-            self._abort(name, entry.upload)
-            entry.done()
+            drop(self._bucket, entry)
             return None
         return _Upload(name, entry.upload, part_size, checked, entry, held)
 
@@ -221,7 +216,12 @@ class Uploads:
         number = 0
 
         def take() -> None:
-            part = waiting.popleft().result()
+            try:
+                part = waiting.popleft().result()
+            except CancelledError as error:
+                raise TierUnavailable(
+                    "the tier was closed while it was sending: open the store again"
+                ) from error
             found[part["PartNumber"]] = part
 
         try:
@@ -256,9 +256,7 @@ class Uploads:
         try:
             with self._lock:
                 if self._pool is None:
-                    self._pool = ThreadPoolExecutor(
-                        max(_WORKERS, self._options.parallel), thread_name_prefix="ziggurat-s3"
-                    )
+                    self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="ziggurat-s3")
                 future = self._pool.submit(self._send, upload, number, data)
         except BaseException:
             self._room.release()
@@ -280,10 +278,11 @@ class Uploads:
                 **extra,
             )
         tag = str(answer["ETag"]).strip('"')
-        if self._options.checksum == "auto" and answer.get("ChecksumCRC32") != checksum:
-            # It does not say that it looked. Its ETag is the MD5 wherever it does not encrypt with keys.
+        seen = answer.get("ChecksumCRC32")
+        if self._options.checksum == "auto" and seen != checksum:
+            # Where it does not say that it looked: its ETag is the MD5 unless it encrypts with keys.
             encrypted = answer.get("ServerSideEncryption", "AES256") != "AES256"
-            if not encrypted and _MD5.fullmatch(tag) and tag != md5_of(data):
+            if seen or (not encrypted and _MD5.fullmatch(tag) and tag != md5_of(data)):
                 raise TierUnavailable(
                     f"part {number} of {upload.name} arrived damaged: try again", retryable=True
                 )
@@ -303,7 +302,7 @@ class Uploads:
     def _give_up(self, upload: _Upload) -> None:
         """Have the service forget an upload; where it cannot be told, the journal keeps it for `clean`."""
         try:
-            self._abort(upload.name, upload.id)
+            abort(self._bucket, upload.name, upload.id)
         except TierError as error:
             self._logger.warning("parts of %s stay behind: %s", upload.name, error)
             if upload.entry is not None:
@@ -311,14 +310,6 @@ class Uploads:
             return
         if upload.entry is not None:
             upload.entry.done()
-
-    def _abort(self, name: str, upload: str) -> None:
-        try:
-            self._bucket.clients.s3.abort_multipart_upload(Key=name, UploadId=upload, **self._bucket.extra)
-        except Exception as error:
-            answer = answer_of(error)
-            if answer is None or answer.code not in _NO_UPLOAD:
-                raise self._bucket.errors.tell(error) or error from error
 
     def _clean_quietly(self) -> None:
         try:
@@ -329,33 +320,11 @@ class Uploads:
             for name in gone:
                 self._logger.info("gave up an abandoned upload of %s", name)
 
-    def _listed(self) -> Iterator[tuple[str, str, datetime]]:
-        """Object, identifier and begin of the uploads that the service knows."""
-        found = list(self._pages(self._layout.prefix))
-        if not found and self._layout.prefix:
-            found = list(self._pages("", most=1))  # MinIO lists by the whole name of an object, or all
-        yield from found
-
-    def _pages(self, prefix: str, most: int = 1000) -> Iterator[tuple[str, str, datetime]]:
-        pages = self._bucket.clients.s3.get_paginator("list_multipart_uploads").paginate(
-            Prefix=prefix, Bucket=self._bucket.name
-        )
-        try:
-            for number, page in enumerate(pages):
-                if number >= most:
-                    return
-                for row in page.get("Uploads", ()):
-                    yield row["Key"], row["UploadId"], row["Initiated"]
-        except Exception as error:
-            answer = answer_of(error)
-            if answer is not None and answer.code == "NoSuchUpload":
-                return  # a make's word for none
-            raise self._bucket.errors.tell(error) or error from error
-
     def _journal(self) -> Journal | None:
         if self._spool is None:
             return None
-        return Journal(self._spool, f"{self._bucket.clients.endpoint} {self._bucket.name}")
+        with self._bucket.errors:
+            return Journal(self._spool, f"{self._bucket.clients.endpoint} {self._bucket.name}")
 
 
 class _SourceFailed(Exception):
@@ -364,6 +333,11 @@ class _SourceFailed(Exception):
     def __init__(self, error: BaseException) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def _fingerprint(creation: Mapping[str, Any]) -> str:
+    """One text for one way to make an object."""
+    return hashlib.sha256(json.dumps(creation, sort_keys=True).encode()).hexdigest()
 
 
 def _same(upload: _Upload, number: int, data: bytes) -> dict[str, Any] | None:
