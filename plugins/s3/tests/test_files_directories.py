@@ -226,13 +226,17 @@ def test_several_at_once_on_one_directory(
     source = tmp_path / "source"
     wanted = grow(source, {(f"{number}",): os.urandom(500) for number in range(20)})
     failed: list[BaseException] = []
+    # Nobody lists while somebody uploads: versitygw lists the files that it is still writing.
+    uploaded = threading.Barrier(3, timeout=60)
 
     def both(number: int) -> None:
         try:
             files.ul_dir(source, bucket, "d")
+            uploaded.wait()
             files.dl_dir(bucket, "d", tmp_path / "back")
-        except (TierError, OSError) as error:
+        except (TierError, OSError, threading.BrokenBarrierError) as error:
             failed.append(error)
+            uploaded.abort()
 
     threads = [threading.Thread(target=both, args=(number,)) for number in range(3)]
     for thread in threads:
