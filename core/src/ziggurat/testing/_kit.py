@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from ziggurat.testing._content import DagSample, bytes_of
 __all__ = ["Kit", "Subject", "Tier"]
 
 Content = bytes | Blob | Dag
+
+_REPEATS, _PAUSE = 4, 0.1  # of what says `retryable`; seconds between
 
 
 @frozen
@@ -243,8 +246,26 @@ class Tier:
                 raise rules.ContractBroken(rules.FAULT, said) from error
             return error
 
-    def _call(self, rule: rules.Rule, op: str, *arguments: Any) -> Any:
+    def insist(self, op: str, *arguments: Any) -> Any:
+        """Call a hook, and again while its failure says `retryable`, as a tier does behind a network.
+
+        Args:
+            op: The hook.
+            arguments: All of its arguments.
+
+        Returns:
+            What it returned, or the last exception.
+        """
         answer = self.attempt(op, *arguments)
+        for _ in range(0 if self._kit.capabilities.local else _REPEATS):
+            if not (isinstance(answer, TierError) and answer.retryable):
+                break
+            time.sleep(_PAUSE)
+            answer = self.attempt(op, *arguments)
+        return answer
+
+    def _call(self, rule: rules.Rule, op: str, *arguments: Any) -> Any:
+        answer = self.insist(op, *arguments)
         if isinstance(answer, Exception):
             said = f"{op}() failed on a healthy medium: {type(answer).__name__}: {answer}"
             raise rules.ContractBroken(rule, said) from answer

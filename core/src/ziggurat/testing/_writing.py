@@ -177,7 +177,7 @@ class ThreadChecks:
 
         def work(number: int) -> None:
             rules.PUT_AFRESH.check(
-                not isinstance(tier.attempt("put", common.key, shared, None), Exception),
+                not isinstance(tier.insist("put", common.key, shared, None), Exception),
                 "one content that several threads put at once was not accepted",
             )
             for turn in range(6):
