@@ -20,6 +20,7 @@ _SAMPLE = 16
 _ROUND = 2  # victims of one sample
 _KEPT = 8  # best of a sample that stand again in the next
 _TRIES = 8  # to find a ghost in its table
+_EVERY = 2  # admissions from one look at what waits to the next
 _STEADY = 1e15  # more than any clock says: sorts by count first, then by last access
 _SLRU = [min(uses, 4) * _STEADY for uses in USES]
 _DRAWN = 1_024  # random numbers made at once
@@ -47,7 +48,7 @@ class Residents(Generic[K]):
     """
 
     __slots__ = (
-        "_best", "_drawn", "_exposed", "_left", "_misses", "_quiet", "_rng", "_rule", "_sample",
+        "_best", "_drawn", "_exposed", "_left", "_misses", "_quiet", "_rng", "_rule", "_sample", "_turns",
         "bytes", "capacity", "entries", "ghosts", "hashes", "hazards", "keys", "learn", "quiet", "sizes",
         "slots",
     )  # fmt: skip
@@ -74,7 +75,7 @@ class Residents(Generic[K]):
         self._best: list[tuple[float, int, int]] = []  # value, entry and slot; the worst is the last
         self._left = 0
         self._drawn: list[int] = []
-        self._exposed = 0
+        self._exposed = self._turns = 0
 
     @property
     def rule(self) -> Rule:
@@ -168,13 +169,16 @@ class Residents(Generic[K]):
             self.remove(self._victim(now))
 
     def expose(self, now: int) -> None:
-        """Learn from what waits since the last call: two residents and two ghosts at random stand for all.
+        """Learn from what waits, at every second call: two residents and two ghosts at random stand for all.
 
         Args:
             now: The time.
         """
+        self._turns += 1
+        if self._turns < _EVERY:
+            return
         time, risks, entries = now - self._exposed, self.hazards.risks, self.entries
-        self._exposed = now
+        self._turns, self._exposed = 0, now
         if number := len(entries):
             weight = time * number * 0.5
             for drawn in self._random(2):
