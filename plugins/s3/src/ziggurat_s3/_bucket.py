@@ -14,7 +14,7 @@ from ziggurat.backend import Blob, ByteRange, Timeouts
 from ziggurat.errors import TierError, TierUnavailable
 from ziggurat_s3._answers import Answer, answer_of
 from ziggurat_s3._clients import Clients, clients_for
-from ziggurat_s3._errors import Translated, is_missing
+from ziggurat_s3._errors import Remedies, Translated, is_missing
 from ziggurat_s3._options import MIB, S3Options
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ __all__ = ["Bucket", "Head"]
 _AT_ONCE = 1 * MIB  # bytes up to which an answer is given whole
 _PIECE = 1 * MIB
 _SMALL = 64 << 10  # bytes of the largest object of ours
+_OF_A_TIER = Remedies(
+    no_bucket="correct bucket, create it, or say create_bucket = true",
+    damaged='try again; when it stays so, say checksum = "none"',
+    unable="see the options of the tier",
+)
 
 
 @frozen
@@ -62,7 +67,7 @@ class Bucket:
         self.clients: Clients = clients_for(options.settings(), timeouts)
         # No method of ours: in a circle the clients would outlive their last user.
         region_of = partial(self.clients.region_of, options.bucket)
-        self.errors = Translated(options.bucket, options.settings().endpoint_url, region_of)
+        self.errors = Translated(options.bucket, _OF_A_TIER, options.settings().endpoint_url, region_of)
         self.extra: dict[str, Any] = {"Bucket": self.name}
         self._reading: dict[str, Any] = {}
         self._reader: S3Store | None = None

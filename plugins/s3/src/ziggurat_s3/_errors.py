@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from types import TracebackType
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ziggurat.errors import (
     RangeError,
@@ -21,7 +21,7 @@ from ziggurat.errors import (
 )
 from ziggurat_s3._answers import Answer, answer_of
 
-__all__ = ["Translated", "is_missing"]
+__all__ = ["Remedies", "Translated", "is_missing"]
 
 _NO_OBJECT = {"NoSuchKey", "NoSuchVersion"}
 _WRONG_KEY = {"InvalidAccessKeyId", "InvalidAccessKey", "NoSuchAccessKey", "XAdminUserNotFound"}
@@ -60,6 +60,21 @@ def is_missing(error: BaseException) -> bool:
     return answer is not None and answer.code in _NO_OBJECT
 
 
+@frozen
+class Remedies:
+    """What those who ask can do about some failures: no message names an option that its reader lacks.
+
+    Attributes:
+        no_bucket: There is no such bucket.
+        damaged: What arrived is not what was sent.
+        unable: The service cannot do what was asked for.
+    """
+
+    no_bucket: str
+    damaged: str
+    unable: str
+
+
 class Translated:
     """Context manager, usable by many threads at once: raises a `TierError` for what boto3 and obstore raise.
 
@@ -68,6 +83,7 @@ class Translated:
 
     Args:
         bucket: Named in messages, "" for none.
+        remedies: What messages advise.
         endpoint: URL of the service, named in messages, "" for AWS.
         region_of: Asks the service for the bucket's region, where an answer says only that it is another.
 
@@ -75,8 +91,14 @@ class Translated:
         where: Bucket and service, as messages name them.
     """
 
-    def __init__(self, bucket: str, endpoint: str = "", region_of: Callable[[], str] | None = None) -> None:
-        self._region_of = region_of
+    def __init__(
+        self,
+        bucket: str,
+        remedies: Remedies,
+        endpoint: str = "",
+        region_of: Callable[[], str] | None = None,
+    ) -> None:
+        self._remedies, self._region_of = remedies, region_of
         self.where = f"bucket {bucket!r}" if bucket else "S3"
         if endpoint:
             self.where += f" at {endpoint}"
@@ -108,9 +130,7 @@ class Translated:
         said = ": ".join(part for part in (code or f"status {answer.status}", answer.message) if part)
         where = self.where
         if code == "NoSuchBucket":
-            return TierUnavailable(
-                f"there is no {where}: correct bucket, create it, or say create_bucket = true"
-            )
+            return TierUnavailable(f"there is no {where}: {self._remedies.no_bucket}")
         if code in _NO_OBJECT:
             return TierUnavailable(f"{where} has no such object ({said})")
         if code == "NoSuchUpload":
@@ -127,16 +147,14 @@ class Translated:
             return TierFull(f"{where} is full ({said}): free space there, or raise its quota")
         if code in _DAMAGED:
             return TierUnavailable(
-                f"{where} did not receive what was sent ({said}): try again; when it stays so, say"
-                ' checksum = "none"',
-                retryable=True,
+                f"{where} did not receive what was sent ({said}): {self._remedies.damaged}", retryable=True
             )
         if code == "InvalidRange" or answer.status == 416:
             return RangeError(f"{where}: the object is shorter than the range that was asked for ({said})")
         if code in ("RequestTimeout", "RequestTimedOut") or answer.status in (408, 504):
             return TierTimeout(f"{where}: too slow ({said}): try again", retryable=True)
         if code in _UNABLE or answer.status in (405, 501):
-            return Unsupported(f"{where} cannot do this ({said}): see the options of the tier")
+            return Unsupported(f"{where} cannot do this ({said}): {self._remedies.unable}")
         if code in _PASSING or answer.status >= 500:
             return TierUnavailable(
                 f"{where}: {said}: try again", retryable=True, retry_after=answer.retry_after

@@ -22,12 +22,13 @@ from attrs import define, field
 
 from ziggurat.backend import Blob
 from ziggurat.errors import TierError, TierUnavailable
-from ziggurat_s3._abandoned import NO_UPLOAD, abort, clean, drop
+from ziggurat_s3._abandoned import abort, clean, drop
 from ziggurat_s3._answers import answer_of
 from ziggurat_s3._bucket import Bucket
 from ziggurat_s3._checksums import crc32_of, md5_of
 from ziggurat_s3._journal import Entry, Journal
 from ziggurat_s3._layout import Layout
+from ziggurat_s3._multiparts import NO_UPLOAD
 from ziggurat_s3._options import MIB, S3Options
 from ziggurat_s3._parts import pieces_of
 

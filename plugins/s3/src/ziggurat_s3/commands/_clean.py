@@ -30,7 +30,8 @@ def clean(session: Session, tiers: tuple[str, ...], older_than: float | None) ->
     """Give up uploads of s3 tiers that broke off, whose parts take room that is paid for.
 
     A put of the same blob would go on with them. Uploads under way on this machine are left alone; of another
-    machine's nobody can tell, so let SECONDS be longer than one part takes.
+    machine's nobody can tell, so let SECONDS be longer than one part takes. What is no tier's is left to
+    'ziggurat s3 uploads rm'.
     """
     found = {one.name: one for one in session.tiers("s3")}
     if not found:

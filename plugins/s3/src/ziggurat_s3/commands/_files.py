@@ -171,22 +171,6 @@ def down(session: Session, address: Address, path: str | None, recursive: bool, 
                 show(files.dl_file(address.bucket, address.key, target, progress_callback=bar))
 
 
-def _within(
-    session: Session, place: Place, move: bool, one: Address, other: Address, recursive: bool
-) -> None:
-    word = "move" if move else "copy"
-    with session.attempt(str(one)), _each_told():
-        files, show = place.files(session), printed(session)
-        if recursive or one.directory:
-            many = files.mv_dir if move else files.cp_dir
-            with session.progress(f"{word} {one}") as bar:
-                many(one.bucket, one.key, other.bucket, other.key, progress_callback=bar, file_callback=show)
-        else:
-            key = other.key + one.name if other.directory else other.key
-            single: Callable[[str, str, str, str], object] = files.mv_file if move else files.cp_file
-            show(single(one.bucket, one.key, other.bucket, key))  # type: ignore[arg-type] # both give results
-
-
 @command(
     "cp",
     examples="""
@@ -201,7 +185,16 @@ ziggurat s3 cp -r s3://vault/photos s3://other/photos    a directory; what is eq
 @pass_session
 def cp(session: Session, source: Address, target: Address, recursive: bool, place: Place) -> None:
     """Copy a file or a directory within the service, which moves the bytes; each copy is compared."""
-    _within(session, place, False, source, target, recursive)
+    with session.attempt(str(source)), _each_told():
+        files, show = place.files(session), printed(session)
+        if recursive or source.directory:
+            with session.progress(f"copy {source}") as bar:
+                files.cp_dir(
+                    source.bucket, source.key, target.bucket, target.key,
+                    progress_callback=bar, file_callback=show,
+                )  # fmt: skip
+        else:
+            show(files.cp_file(source.bucket, source.key, target.bucket, _key_of(source, target)))
 
 
 @command(
@@ -218,7 +211,21 @@ ziggurat s3 mv -r s3://vault/2025 s3://archive/2025      a directory
 @pass_session
 def mv(session: Session, source: Address, target: Address, recursive: bool, place: Place) -> None:
     """Move a file or a directory within the service; each source is deleted when its copy was compared."""
-    _within(session, place, True, source, target, recursive)
+    with session.attempt(str(source)), _each_told():
+        files, show = place.files(session), printed(session)
+        if recursive or source.directory:
+            with session.progress(f"move {source}") as bar:
+                files.mv_dir(
+                    source.bucket, source.key, target.bucket, target.key,
+                    progress_callback=bar, file_callback=show,
+                )  # fmt: skip
+        else:
+            show(files.mv_file(source.bucket, source.key, target.bucket, _key_of(source, target)))
+
+
+def _key_of(source: Address, target: Address) -> str:
+    """Key of what a file becomes: under its name in a directory, else as it was said."""
+    return target.key + source.name if target.directory else target.key
 
 
 @command(

@@ -11,6 +11,7 @@ from ziggurat_s3.files._records import (
     ObjectInfo,
     ObjectNotFound,
     TransferIncomplete,
+    UnfinishedUpload,
 )
 from ziggurat_s3.files._s3files import S3Files
 
@@ -26,4 +27,5 @@ __all__ = [
     "ObjectNotFound",
     "S3Files",
     "TransferIncomplete",
+    "UnfinishedUpload",
 ]

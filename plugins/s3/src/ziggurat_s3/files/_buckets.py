@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -9,6 +11,7 @@ from ziggurat.errors import TierError, Unsupported
 from ziggurat_s3._answers import answer_of
 from ziggurat_s3.files._records import BucketInfo
 from ziggurat_s3.files._service import Service, Task
+from ziggurat_s3.files._unfinished import any_unfinished
 
 __all__ = ["bucket_exists", "create_bucket", "delete_bucket", "list_buckets"]
 
@@ -34,7 +37,16 @@ def bucket_exists(service: Service, bucket: str) -> bool:
         service.call(task, lambda: service.s3.head_bucket(Bucket=bucket))
     except TierError as error:
         answer = answer_of(error.__cause__) if error.__cause__ is not None else None
-        if answer is not None and answer.status == 404:
+        if answer is None or not 300 <= answer.status < 500:
+            raise
+    else:
+        return True
+    # A HEAD has no body that says why: some services answer 404 to an access key that they do not know.
+    try:
+        service.call(task, lambda: service.s3.list_objects_v2(Bucket=bucket, MaxKeys=1, **service.asking))
+    except TierError as error:
+        answer = answer_of(error.__cause__) if error.__cause__ is not None else None
+        if answer is not None and answer.code == "NoSuchBucket":
             return False
         raise
     return True
@@ -55,7 +67,40 @@ def delete_bucket(service: Service, bucket: str) -> None:
         answer = answer_of(error.__cause__) if error.__cause__ is not None else None
         if answer is not None and answer.code == "BucketNotEmpty":
             raise Unsupported(
-                f"bucket {bucket!r} is not empty: remove what is in it first, versions and begun uploads too",
-                op="delete_bucket",
+                f"bucket {bucket!r} is not empty: it holds {_held(service, bucket)}", op="delete_bucket"
             ) from error
         raise
+
+
+def _held(service: Service, bucket: str) -> str:
+    """What keeps a bucket from being deleted, each with what removes it; as far as the service tells."""
+    task = Task("delete_bucket", bucket)
+    more = {"Bucket": bucket, **service.asking}
+    rows = partial(service.s3.list_objects_v2, MaxKeys=1, **more)
+    older = partial(service.s3.list_object_versions, MaxKeys=2, **more)
+    looks: tuple[tuple[str, Callable[[], bool]], ...] = (
+        (
+            f"objects, which empty_bucket and 'ziggurat s3 rm -r --all {task.address}' delete",
+            lambda: bool(service.call(task, rows).get("Contents")),
+        ),
+        (
+            "unfinished uploads, which rm_uploads and"
+            f" 'ziggurat s3 uploads rm --older-than 0 {task.address}' end",
+            lambda: any_unfinished(service, task.op, bucket),
+        ),
+        (
+            "older versions, which a lifecycle rule or another tool deletes",
+            lambda: _versions(service.call(task, older)),
+        ),
+    )
+    found = []
+    for what, there in looks:
+        with suppress(TierError):  # the answer to the deletion stands, whatever this one is
+            if there():
+                found.append(what)
+    return "; and ".join(found) or "what the service does not list: ask who runs it"
+
+
+def _versions(told: Any) -> bool:
+    rows = [*told.get("Versions", ()), *told.get("DeleteMarkers", ())]
+    return any(row.get("VersionId") not in (None, "", "null") for row in rows)

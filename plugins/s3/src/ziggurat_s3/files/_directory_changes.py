@@ -146,18 +146,18 @@ def _batch(service: Service, many: Many, rows: Sequence[Listed]) -> dict[str, Ti
         raise
     except TierError as error:
         return {row.key: error for row in rows}
-    return {told["Key"]: _refused(many, told) for told in answer.get("Errors", ()) if told.get("Key")}
+    return {
+        told["Key"]: _refused(service, many, told) for told in answer.get("Errors", ()) if told.get("Key")
+    }
 
 
-def _refused(many: Many, told: Any) -> TierError:
+def _refused(service: Service, many: Many, told: Any) -> TierError:
     from botocore.exceptions import ClientError
-
-    from ziggurat_s3._errors import Translated
 
     response: Any = {"Error": told, "ResponseMetadata": {"HTTPStatusCode": 500 if _passing(told) else 400}}
     if told.get("Code") == "AccessDenied":
         response["ResponseMetadata"]["HTTPStatusCode"] = 403
-    error = Translated(many.bucket).tell(ClientError(response, "DeleteObjects"))
+    error = service.errors(many.bucket).tell(ClientError(response, "DeleteObjects"))
     if error is None:
         error = TierUnavailable(str(told.get("Message", "")))
     error.op, error.key = many.op, told["Key"]

@@ -24,6 +24,8 @@ __all__ = [
     "ObjectNotFound",
     "ProgressCallback",
     "TransferIncomplete",
+    "UnfinishedUpload",
+    "UploadCallback",
     "address_of",
 ]
 
@@ -198,6 +200,41 @@ class BucketInfo:
 
     name: str
     created: datetime | None = None
+
+
+@frozen
+class UnfinishedUpload:
+    """A large upload that was begun and neither completed nor given up.
+
+    Attributes:
+        bucket: Where.
+        key: What it would become.
+        upload_id: The service's identifier.
+        begun: When.
+        age: Seconds since its last part arrived, or since it was begun, when it was looked at; by the clock
+            of this machine.
+        parts: How many parts the service holds.
+        size: Bytes of them.
+        last_part: When the last one arrived, None for none.
+    """
+
+    bucket: str
+    key: str
+    upload_id: str
+    begun: datetime
+    age: float
+    parts: int = 0
+    size: int = 0
+    last_part: datetime | None = None
+
+    @property
+    def address(self) -> str:
+        """``s3://bucket/key``."""
+        return address_of(self.bucket, self.key)
+
+
+UploadCallback = Callable[["UnfinishedUpload"], object]
+"""Called with each upload when it was ended."""
 
 
 class ObjectNotFound(TierError, BlobNotFound):

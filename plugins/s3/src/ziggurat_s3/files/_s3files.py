@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from ziggurat.backend import Timeouts
 from ziggurat.errors import Unsupported
 from ziggurat_s3._connection import ConnectionOptions
-from ziggurat_s3.files import _buckets, _directory_changes, _directory_transfers, _listing, _single_files
+from ziggurat_s3.files import (
+    _buckets,
+    _directory_changes,
+    _directory_transfers,
+    _listing,
+    _single_files,
+    _unfinished,
+)
 from ziggurat_s3.files._keys import directory_prefix
 from ziggurat_s3.files._parallel import Many
 from ziggurat_s3.files._records import (
@@ -21,6 +28,8 @@ from ziggurat_s3.files._records import (
     Listed,
     ObjectInfo,
     ProgressCallback,
+    UnfinishedUpload,
+    UploadCallback,
     address_of,
 )
 from ziggurat_s3.files._service import Service, Task
@@ -318,13 +327,45 @@ class S3Files:
         """
         many = self._many("rm_dir", bucket, directory, file_callback)
         if not many.prefix:
-            raise Unsupported(
-                f"{address_of(bucket)} is a whole bucket: empty_bucket deletes what is in it", op="rm_dir"
-            )
+            whole = f"{address_of(bucket)} is a whole bucket"
+            raise Unsupported(f"{whole}: empty_bucket deletes what is in it", op="rm_dir")
         return _directory_changes.remove_directory(self._service, many)
 
     def _many(self, op: str, bucket: str, directory: str, callback: FileCallback | None) -> Many:
         return Many(op, bucket, directory_prefix(directory), self._workers, callback)
+
+    # Large uploads that a kill left behind
+
+    def ls_uploads(self, bucket: str, where: str = "") -> Iterator[UnfinishedUpload]:
+        """List large uploads that were begun and neither completed nor given up, under way or not.
+
+        Args:
+            bucket: Which.
+            where: A key or a directory, "" for the whole bucket.
+
+        Raises:
+            TierError: While it is read; what came before is true, and not all.
+        """
+        return _unfinished.listed(self._service, "ls_uploads", bucket, where)
+
+    def rm_uploads(
+        self,
+        bucket: str,
+        where: str = "",
+        *,
+        older_than: float = _unfinished.DAY,
+        upload_callback: UploadCallback | None = None,
+    ) -> list[UnfinishedUpload]:
+        """End the large uploads that nobody goes on with, and give them; the service frees their parts.
+
+        Args:
+            bucket: Which.
+            where: A key or a directory, "" for the whole bucket.
+            older_than: Seconds since the last part arrived. Nothing else tells an upload that was left behind
+                from one under way, here or elsewhere, so let it be longer than any part takes.
+            upload_callback: Called with each upload when it was ended.
+        """
+        return _unfinished.end(self._service, "rm_uploads", bucket, where, older_than, upload_callback)
 
     # Buckets
 
@@ -353,6 +394,6 @@ class S3Files:
         """Delete an empty bucket.
 
         Raises:
-            Unsupported: It is not empty.
+            Unsupported: It is not empty; the message says what is in it, and what removes that.
         """
         _buckets.delete_bucket(self._service, bucket)

@@ -6,17 +6,17 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
 from ziggurat.backend import Timeouts
-from ziggurat.errors import TierError, TierUnavailable
+from ziggurat.errors import TierError
 from ziggurat_s3._answers import Answer, answer_of
 from ziggurat_s3._clients import Clients, clients_for
 from ziggurat_s3._connection import ConnectionOptions
-from ziggurat_s3._errors import Translated
+from ziggurat_s3._errors import Remedies, Translated
 from ziggurat_s3._options import S3Options
 from ziggurat_s3.files._records import ObjectChanged, ObjectInfo, ObjectNotFound, address_of
 
@@ -31,7 +31,14 @@ T = TypeVar("T")
 PARTS_AT_ONCE = 8
 """Parts of large objects that one `Service` holds in memory, whatever runs at the same time."""
 
-_ABSENT = {"", "NoSuchKey", "NotFound", "NoSuchVersion"}  # codes of a 404 that may be about an object
+_REMEDIES = Remedies(
+    no_bucket="correct its name, or create it",
+    damaged="try again; when it stays so, something on the way alters what is sent",
+    unable="do without it, or use another service",
+)
+_NO_OBJECT = {"NoSuchKey", "NoSuchVersion"}
+_ABSENT = {"", "NotFound", *_NO_OBJECT}  # codes of a 404 that may be about an object
+_NOTHING = "there is no such object: list what is there"
 _TRAVELS = (
     *("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage"),
     "WebsiteRedirectLocation",
@@ -166,19 +173,22 @@ class Service:
         after = error.retry_after
         return min(after, self._max_wait) if isinstance(after, int | float) else True
 
+    def errors(self, bucket: str) -> Translated:
+        """What turns the failures of the libraries into errors about a bucket, "" for the account."""
+        region_of = partial(self.clients.region_of, bucket) if bucket else None
+        return Translated(bucket, _REMEDIES, self._endpoint, region_of)
+
     @contextmanager
     def told(self, task: Task) -> Iterator[None]:
         """Turn what the libraries raise into errors of ours that say what they are about."""
         try:
-            with Translated(task.bucket, self._endpoint):
+            with self.errors(task.bucket):
                 try:
                     yield
                 except Exception as error:
                     answer = answer_of(error)
                     if answer is None:
                         raise
-                    if answer.code == "NoSuchBucket":
-                        raise self._no_bucket(task) from error
                     self._absent(task, answer, error)
                     if answer.status == 412 or type(error).__name__ == "PreconditionError":
                         raise ObjectChanged(
@@ -193,7 +203,7 @@ class Service:
             raise
 
     def _absent(self, task: Task, answer: Answer, error: Exception) -> None:
-        """Raise for a 404 that is about an object; that of a HEAD, and obstore's, can mean the bucket too.
+        """Raise for a 404 that is about an object; one without a code can mean the bucket too.
 
         Raises:
             ObjectNotFound: The bucket is there, the object is not.
@@ -202,20 +212,18 @@ class Service:
         missing = answer.status == 404 or isinstance(error, FileNotFoundError)
         if not missing or not task.key or answer.code not in _ABSENT:
             return
+        if answer.code in _NO_OBJECT:
+            raise ObjectNotFound(_NOTHING) from error
         try:
-            with Translated(task.bucket, self._endpoint):
+            with self.errors(task.bucket):
                 self.s3.head_bucket(Bucket=task.bucket)
         except TierError as told:
             cause = answer_of(told.__cause__) if told.__cause__ is not None else None
             if cause is not None and cause.status == 404:
-                raise self._no_bucket(task) from error
+                raise self.errors(task.bucket).refusal(Answer(404, "NoSuchBucket")) from error
             if cause is None or cause.status != 403:  # a service says 403 of what is there
                 raise
-        raise ObjectNotFound("there is no such object: list what is there") from error
-
-    def _no_bucket(self, task: Task) -> TierUnavailable:
-        where = Translated(task.bucket, self._endpoint).where
-        return TierUnavailable(f"there is no {where}: correct its name, or create it")
+        raise ObjectNotFound(_NOTHING) from error
 
     def head(self, task: Task) -> ObjectInfo | None:
         """What is known of an object, None when there is none.
@@ -224,9 +232,7 @@ class Service:
             TierError: There is no such bucket, or the service could not tell.
         """
         try:
-            told: Any = self.call(
-                task, lambda: self.s3.head_object(Bucket=task.bucket, Key=task.key, **self.asking)
-            )
+            told: Any = self.call(task, partial(self._headed, task))
         except ObjectNotFound:
             return None
         return ObjectInfo(
@@ -244,6 +250,24 @@ class Service:
             version_id=told.get("VersionId") or "",
         )
 
+    def _headed(self, task: Task) -> Any:
+        """The answer to a HEAD. One that is refused has no body, so that a read says what it means."""
+        asked: dict[str, Any] = {"Bucket": task.bucket, "Key": task.key, **self.asking}
+        try:
+            return self.s3.head_object(**asked)
+        except Exception as error:
+            answer = answer_of(error)
+            if answer is None or answer.code not in ("", "NotFound") or not 300 <= answer.status < 500:
+                raise
+            try:
+                self.s3.get_object(Range="bytes=0-0", **asked)["Body"].close()
+            except Exception as second:
+                said = answer_of(second)
+                if said is not None and said.status == 416:
+                    raise error from second  # it is there, and empty
+                raise
+            raise
+
     def found(self, task: Task) -> ObjectInfo:
         """What is known of an object.
 
@@ -253,9 +277,5 @@ class Service:
         """
         info = self.head(task)
         if info is None:
-            raise ObjectNotFound(
-                f"{task.address}: there is no such object: list what is there",
-                op=task.op,
-                key=task.key,
-            )
+            raise ObjectNotFound(f"{task.address}: {_NOTHING}", op=task.op, key=task.key)
         return info

@@ -1,0 +1,191 @@
+"""Multipart uploads as a service knows them: which are unfinished, what it holds of them, and their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from attrs import frozen
+
+from ziggurat.errors import TierUnavailable
+from ziggurat_s3._answers import answer_of
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+__all__ = ["NO_UPLOAD", "Ask", "Held", "Multiparts", "Unfinished"]
+
+NO_UPLOAD = ("NoSuchUpload", "NoSuchKey", "NoSuchBucket")
+"""Codes of services that know no such upload."""
+
+T = TypeVar("T")
+
+
+class Ask(Protocol):
+    """Sends one request about a key, and raises a `TierError` for what the library raises."""
+
+    def __call__(self, key: str, function: Callable[[], T], /) -> T: ...
+
+
+@frozen
+class Unfinished:
+    """An upload that was begun and neither completed nor given up.
+
+    Attributes:
+        key: What it would become.
+        upload: The service's identifier.
+        begun: When.
+    """
+
+    key: str
+    upload: str
+    begun: datetime
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was begun, by the clock of this machine."""
+        return _age(self.begun)
+
+
+@frozen
+class Held:
+    """What a service holds of an unfinished upload.
+
+    Attributes:
+        parts: How many parts have arrived.
+        size: Bytes of them.
+        last: When the last one arrived, None for none.
+        age: Seconds since then, or since the upload was begun, by the clock of this machine.
+    """
+
+    parts: int
+    size: int
+    last: datetime | None
+    age: float
+
+
+class Multiparts:
+    """The unfinished uploads of one bucket.
+
+    Args:
+        s3: Gives the boto3 client.
+        extra: What each request is told: ``Bucket``, and who pays.
+        ask: Sends a request.
+    """
+
+    def __init__(self, s3: Callable[[], S3Client], extra: Mapping[str, Any], ask: Ask) -> None:
+        self._s3, self._extra, self._ask = s3, dict(extra), ask
+
+    def listed(self, prefix: str) -> Iterator[Unfinished]:
+        """The uploads to keys with a prefix, as the pages come.
+
+        MinIO takes a prefix for the whole name of an object, so where nothing else came all uploads of the
+        bucket are asked for. After it was started again it lists those to a name that is given alone.
+
+        Raises:
+            TierError: The service could not tell; what came before is true, and not all.
+        """
+        seen = set()
+        more = not prefix
+        for one in self._pages(prefix):
+            seen.add(one.upload)
+            more = more or one.key != prefix
+            yield one
+        if not more:
+            for one in self._pages(""):
+                if one.key.startswith(prefix) and one.upload not in seen:
+                    yield one
+
+    def held(self, one: Unfinished) -> Held | None:
+        """What the service holds of an upload, None if it does not know it any more.
+
+        Raises:
+            TierError: It could not tell.
+        """
+        parts = size = marker = 0
+        last: datetime | None = None
+        while True:
+            more: dict[str, Any] = {"PartNumberMarker": marker} if marker else {}
+            asked = {"Key": one.key, "UploadId": one.upload, **more, **self._extra}
+            page = self._answer(one.key, partial(_parts, asked))
+            if page is None:
+                return None
+            for row in page.get("Parts", ()):
+                parts += 1
+                size += int(row.get("Size") or 0)
+                if (arrived := row.get("LastModified")) is not None and (last is None or arrived > last):
+                    last = arrived
+            following = int(page.get("NextPartNumberMarker") or 0)
+            if not page.get("IsTruncated") or following <= marker:
+                break
+            marker = following
+        return Held(parts, size, last, _age(max(one.begun, last or one.begun)))
+
+    def abort(self, key: str, upload: str) -> bool:
+        """Have the service forget an upload.
+
+        Returns:
+            False if it did not know it.
+
+        Raises:
+            TierError: It could not be told.
+        """
+        done = self._answer(
+            key, lambda s3: s3.abort_multipart_upload(Key=key, UploadId=upload, **self._extra)
+        )
+        return done is not None
+
+    def _pages(self, prefix: str) -> Iterator[Unfinished]:
+        marker: dict[str, Any] = {}
+        while True:
+            page = self._answer(
+                prefix,
+                partial(_page, {"Prefix": prefix, **marker, **self._extra}),
+                none=("NoSuchUpload",),  # a make's word for none
+            )
+            if page is None:
+                return
+            rows, following = page
+            yield from rows
+            if following is None:
+                return
+            marker = following
+
+    def _answer(
+        self, key: str, request: Callable[[S3Client], T], none: tuple[str, ...] = NO_UPLOAD
+    ) -> T | None:
+        """The answer, None for a code that means that there is no such upload."""
+
+        def asked() -> T | None:
+            try:
+                return request(self._s3())
+            except Exception as error:
+                answer = answer_of(error)
+                if answer is None or answer.code not in none:
+                    raise
+                return None
+
+        return self._ask(key, asked)
+
+
+def _page(asked: dict[str, Any], s3: S3Client) -> tuple[list[Unfinished], dict[str, Any] | None]:
+    """One page of a listing, and where the next one begins, None for its end."""
+    page: Any = s3.list_multipart_uploads(**asked)
+    rows = [Unfinished(row["Key"], row["UploadId"], row["Initiated"]) for row in page.get("Uploads", ())]
+    if not page.get("IsTruncated"):
+        return rows, None
+    names = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
+    following = {name: page[told] for name, told in names.items() if page.get(told)}
+    if not following or following.items() <= asked.items():
+        raise TierUnavailable("the listing of uploads says that there is more, and not where: end some first")
+    return rows, following
+
+
+def _parts(asked: dict[str, Any], s3: S3Client) -> Any:
+    return s3.list_parts(**asked)
+
+
+def _age(time: datetime) -> float:
+    return max(0.0, (datetime.now(UTC) - time).total_seconds())
