@@ -17,11 +17,9 @@ from ziggurat.errors import (
     RangeError,
     TierDenied,
     TierError,
-    TierFull,
     TierThrottled,
     TierTimeout,
     TierUnavailable,
-    Unsupported,
 )
 from ziggurat_s3 import S3, S3Options
 
@@ -208,54 +206,11 @@ def test_death_in_mid_body(make: Make, s3_server: S3Server, line: Proxy) -> None
 
 # -- what no service does on demand --------------------------------------------------------------------
 
-ANSWERS: list[tuple[int, str, type[TierError], str, bool]] = [
-    (503, "SlowDown", TierThrottled, "slow down", True),
-    (429, "TooManyRequests", TierThrottled, "slow down", True),
-    (503, "ServiceUnavailable", TierUnavailable, "try again", True),
-    (500, "InternalError", TierUnavailable, "try again", True),
-    (502, "", TierUnavailable, "502", True),
-    (504, "", TierTimeout, "too slow", True),
-    (400, "RequestTimeout", TierTimeout, "too slow", True),
-    (403, "RequestTimeTooSkewed", TierDenied, "the clock of this machine", False),
-    (403, "AccessDenied", TierDenied, "allow s3:GetObject.*s3:ListBucket", False),
-    (403, "", TierDenied, "allow s3:GetObject.*s3:ListBucket", False),
-    (401, "", TierDenied, "wants credentials", False),
-    (400, "ExpiredToken", TierDenied, "expired: renew", True),
-    (507, "XMinioStorageFull", TierFull, "free space", False),
-    (500, "InternalError: no space left on device", TierFull, "free space", False),
-    (403, "QuotaExceeded", TierDenied, "QuotaExceeded", False),
-    (400, "BadDigest", TierUnavailable, "did not receive what was sent", True),
-    (400, "XAmzContentSHA256Mismatch", TierUnavailable, "did not receive what was sent", True),
-    (403, "InvalidObjectState", TierUnavailable, "archived.*restore", False),
-    (501, "NotImplemented", Unsupported, "cannot do this", False),
-    (409, "OperationAborted", TierUnavailable, "try again", True),
-    (418, "Teapot", TierUnavailable, "refused: Teapot", False),
-    (404, "", TierUnavailable, "404", False),
-    (404, "XAdminUserNotFound", TierDenied, "correct access_key_id", False),
-]
-
 
 def scripted(url: str, **given: Any) -> S3:
     keys = {"access_key_id": "somebody", "secret_access_key": SECRET}
     options = S3Options(bucket="bucket", endpoint_url=url, **{**keys, **given})
     return S3(options, Context("tier", "store", timeouts=SHORT))
-
-
-@pytest.mark.parametrize(("status", "code", "kind", "said", "retryable"), ANSWERS)
-def test_what_services_answer(
-    status: int, code: str, kind: type[TierError], said: str, retryable: bool
-) -> None:
-    name, _, message = code.partition(": ")
-    body = error_body(name, message or "Said") if code else b""
-    with Scripted(lambda *_: (status, body)) as server:
-        s3 = scripted(server.url)
-        for op, call in calls(s3).items():
-            if status >= 500 and op in ("has", "stat", "evict"):  # a HEAD, whose answer has no body
-                with pytest.raises(TierError) as caught:
-                    call()
-                assert caught.value.retryable or status in (501, 507)
-            else:
-                failure(call, kind, said, retryable)
 
 
 def test_a_clock_that_differs_is_told_to_a_head_too() -> None:

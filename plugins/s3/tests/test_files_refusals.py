@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
-from tests.support.servers.s3 import S3Server
+from tests.support.servers.s3 import Minio, S3Server
+from tests.support.servers.s3_refusals import REFUSALS, body_of
 from tests.support.servers.wire import Scripted, error_body
 
-from ziggurat.errors import TierDenied, TierError, TierUnavailable, Unsupported
-from ziggurat_s3 import ConnectionOptions, S3Files
+from ziggurat.errors import TierDenied, TierError, TierThrottled, TierUnavailable, Unsupported
+from ziggurat_s3 import ConnectionOptions, S3Files, S3Options
+from ziggurat_s3.files import ObjectNotFound
 
 SECRET = "hush-hush-not-to-be-seen"
 
@@ -110,3 +116,115 @@ def test_who_asks_wrongly_is_told_what_is_wrong(s3_server: S3Server, tmp_path: P
             assert (told.value.op, told.value.retryable) == (op, False)
             assert SECRET not in f"{told.value!r} {told.value} {told.value.__cause__}"
     assert s3_server.keys(bucket) == []
+
+
+@pytest.fixture(scope="module")
+def refusing() -> Iterator[tuple[str, dict[str, Any]]]:
+    """A service that answers whatever stands under "given", and keeps one set of clients alive."""
+    answer: dict[str, Any] = {}
+    with Scripted(lambda *_: answer["given"]) as server:
+        held = files_at(server.url)
+        assert held.get_session()
+        yield server.url, answer
+
+
+@pytest.mark.parametrize(("status", "code", "kind", "said", "retryable"), REFUSALS)
+def test_what_a_service_refuses_says_what_was_asked(
+    status: int,
+    code: str,
+    kind: type[TierError],
+    said: str,
+    retryable: bool,
+    refusing: tuple[str, dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    url, answer = refusing
+    answer["given"] = (status, body_of(code))
+    for op, call in calls(files_at(url), tmp_path).items():
+        with pytest.raises(TierError) as told:
+            call()
+        error = told.value
+        assert error.op == op
+        assert "s3://bucket/" in str(error)
+        assert "\n" not in str(error)
+        assert SECRET not in f"{error!r} {error} {error.__cause__} {error.__context__}"
+        if (status, code) == (404, ""):
+            assert isinstance(error, TierUnavailable)  # nobody says of what
+        elif status < 500 or op not in HEADS:  # the answer to a HEAD has no body that says more
+            assert type(error) is kind
+            assert re.search(said, str(error))
+            assert error.retryable is retryable
+    assert os.listdir(tmp_path) == ["small"]
+
+
+HEADS = ("get_metadata", "cp_file", "rm_file", "bucket_exists")
+"""What asks for a HEAD first."""
+
+
+def test_how_long_to_wait_is_said_where_the_service_says_it(tmp_path: Path) -> None:
+    with Scripted(lambda *_: (503, error_body("SlowDown"), {"Retry-After": "7"})) as server:
+        files = files_at(server.url)
+        with pytest.raises(TierThrottled) as told:
+            list(files.ls_dir("bucket"))
+    assert (told.value.retry_after, told.value.retryable) == (7, True)
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said", "retryable"),
+    [
+        ("http://no-such-host.invalid", "its name is not known: correct endpoint_url", True),
+        ("http://127.0.0.1:1", "no connection: start the service, or correct endpoint_url", True),
+        ("https", "no trusted connection.*scheme of endpoint_url.*verify", False),
+    ],
+)
+def test_who_cannot_be_reached(
+    endpoint: str, said: str, retryable: bool, minio: Minio, tmp_path: Path
+) -> None:
+    if endpoint == "https":
+        endpoint = minio.endpoint.replace("http:", "https:")
+    files = files_at(endpoint)
+    for op, call in calls(files, tmp_path).items():
+        with pytest.raises(TierError, match=said) as told:
+            call()
+        assert (told.value.op, told.value.retryable) == (op, retryable)
+        assert SECRET not in f"{told.value!r} {told.value.__cause__}"
+
+
+def test_somebody_elses_bucket_is_asked_at_our_cost(tmp_path: Path) -> None:
+    """A service denies whoever does not say that they pay: then every request about an object says it."""
+    options = S3Options(
+        bucket="any",
+        access_key_id="a",
+        secret_access_key=SECRET,
+        endpoint_url="http://x",
+        requester_pays=True,
+    )
+    with Scripted(lambda *_: (403, error_body("AccessDenied"))) as server:
+        files = S3Files(attrs.evolve(options, endpoint_url=server.url))
+        asked = calls(files, tmp_path)
+        for op in asked.keys() - {"bucket_exists"}:
+            with pytest.raises(TierDenied):
+                asked[op]()
+        assert len(server.headers) >= len(asked) - 1
+        assert {each.get("x-amz-request-payer") for each in server.headers} == {"requester"}
+
+
+def test_keys_that_may_read_only(minio: Minio, tmp_path: Path) -> None:
+    """Temporary keys with a policy: what it does not allow is denied, and is not taken for absent."""
+    bucket = minio.make_bucket()
+    minio.client.put_object(Bucket=bucket, Key="k", Body=b"x")
+    options = ConnectionOptions(endpoint_url=minio.endpoint, **minio.temporary_keys(["s3:GetObject"], bucket))
+    files = S3Files(options)
+    assert files.get_object(bucket, "k") == b"x"
+    assert files.get_metadata(bucket, "k").size == 1
+    with pytest.raises(ObjectNotFound):
+        files.get_object(bucket, "nothing")
+    allowed = ("get_object", "dl_file", "get_metadata")
+    for op, call in calls(files, tmp_path, bucket).items():
+        if op not in allowed:
+            with pytest.raises(TierDenied, match="allow s3:GetObject, s3:PutObject") as told:
+                call()
+            assert told.value.op == op
+    assert minio.keys(bucket) == ["k"]
+    assert minio.uploads(bucket) == []

@@ -93,6 +93,10 @@ def test_a_prefix_that_some_service_reads_otherwise_is_refused(prefix: str) -> N
         ({"bucket": "abc", "sse_kms_key_id": "k"}, "aws:kms"),
         ({"bucket": "abc", "storage_class": "GLACIER"}, "read at once"),
         ({"bucket": "abc", "checksum": "md5"}, "checksum"),
+        (
+            {"bucket": "abc", "server_side_encryption": "SSE-C"},
+            r"\(SSE-C\) is not an option: let the service",
+        ),
         ({"bucket": "abc", "abandoned_after": -1}, "abandoned_after"),
     ],
 )

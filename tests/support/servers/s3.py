@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,31 @@ class Minio(S3Server):
     def _variables(self) -> dict[str, str]:
         owner = {"MINIO_ROOT_USER": self.access_key, "MINIO_ROOT_PASSWORD": self.secret_key}
         return {**owner, "MINIO_BROWSER": "off", "MINIO_UPDATE": "off"}
+
+    def temporary_keys(self, actions: Sequence[str], bucket: str) -> dict[str, Any]:
+        """Keys for the objects of one bucket, as options of a connection.
+
+        Args:
+            actions: What they allow, such as "s3:GetObject".
+            bucket: Where.
+        """
+        import boto3
+
+        where = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": where}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        session: Any = boto3.session.Session(self.access_key, self.secret_key, region_name=self.region)
+        client = session.client("sts", endpoint_url=self.endpoint)
+        try:
+            role = "arn:aws:iam::123456789012:role/any"
+            made = client.assume_role(RoleArn=role, RoleSessionName="tests", Policy=policy)["Credentials"]
+        finally:
+            client.close()
+        return {
+            "access_key_id": made["AccessKeyId"],
+            "secret_access_key": made["SecretAccessKey"],
+            "session_token": made["SessionToken"],
+        }
 
 
 class Versitygw(S3Server):

@@ -120,12 +120,14 @@ class Scripted(_Listening):
 
     Attributes:
         asked: Method and path of each request.
+        headers: Headers of each request, names in lower case.
     """
 
     def __init__(self, answer: Callable[[str, str, bytes], Answer]) -> None:
         super().__init__()
         self._answer = answer
         self.asked: list[tuple[str, str]] = []
+        self.headers: list[dict[str, str]] = []
 
     def _serve(self, client: socket.socket) -> None:
         stream = client.makefile("rb")
@@ -139,6 +141,7 @@ class Scripted(_Listening):
                     client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 body = stream.read(int(headers.get("content-length", 0)))
                 self.asked.append((line[0], line[1]))
+                self.headers.append(headers)
                 given = self._answer(line[0], line[1], body)
                 if isinstance(given, bytes | list):
                     for piece in [given] if isinstance(given, bytes) else given:

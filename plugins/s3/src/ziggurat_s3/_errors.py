@@ -137,14 +137,17 @@ class Translated:
             return TierUnavailable(f"{where}: the upload was given up meanwhile: try again", retryable=True)
         if code == "InvalidObjectState":
             return TierUnavailable(f"{where}: the object is archived ({said}): restore it first")
+        full = TierFull(f"{where} is full ({said}): free space there, or raise its quota")
+        if code in _FULL or answer.status == 507:  # some makes say 403 with it
+            return full
         if (denied := self._denied(answer, said)) is not None:
             return denied
         if code in _SLOW or answer.status == 429:
             return TierThrottled(
                 f"{where} asks to slow down ({said})", retryable=True, retry_after=answer.retry_after
             )
-        if code in _FULL or answer.status == 507 or _FULL_WORDS.search(answer.message):
-            return TierFull(f"{where} is full ({said}): free space there, or raise its quota")
+        if _FULL_WORDS.search(answer.message):
+            return full
         if code in _DAMAGED:
             return TierUnavailable(
                 f"{where} did not receive what was sent ({said}): {self._remedies.damaged}", retryable=True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 from attrs import Attribute, field, frozen, validators
 
@@ -22,6 +22,14 @@ Encryption = Literal["", "AES256", "aws:kms", "aws:kms:dsse"]
 def _bucket(_: object, __: Attribute[str], value: object) -> None:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}", value):
         raise ValueError("bucket is the name of a bucket: three characters or more, letters, digits, . and -")
+
+
+def _encryption(_: object, __: Attribute[str], value: object) -> None:
+    if value not in get_args(Encryption):
+        raise ValueError(
+            'server_side_encryption is "AES256", "aws:kms" or "aws:kms:dsse"; a key that each request carries'
+            " (SSE-C) is not an option: let the service keep the key, or encrypt before the put"
+        )
 
 
 @frozen(kw_only=True)
@@ -82,7 +90,7 @@ class S3Options(ConnectionOptions):
     )
     server_side_encryption: Encryption = field(
         default="",
-        validator=validators.in_(("", "AES256", "aws:kms", "aws:kms:dsse")),
+        validator=_encryption,
         metadata={"help": "encryption of new objects by the service: AES256, aws:kms or aws:kms:dsse"},
     )
     sse_kms_key_id: str = field(
