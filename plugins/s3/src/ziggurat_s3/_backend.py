@@ -45,7 +45,7 @@ class S3:
     def __init__(self, options: S3Options, context: Context) -> None:
         self._options, self._context = options, context
         self._layout = options.names()
-        self._bucket = Bucket(options, context.timeouts)
+        self._bucket = Bucket(options, context.timeouts, context.tier)
         spool = context.spool if context.spool != Path() else None
         self._uploads = Uploads(self._bucket, self._layout, options, spool, context.logger)
         self._lock = threading.Lock()

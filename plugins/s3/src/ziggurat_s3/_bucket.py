@@ -25,11 +25,6 @@ __all__ = ["Bucket", "Head"]
 _AT_ONCE = 1 * MIB  # bytes up to which an answer is given whole
 _PIECE = 1 * MIB
 _SMALL = 64 << 10  # bytes of the largest object of ours
-_OF_A_TIER = Remedies(
-    no_bucket="correct bucket, create it, or say create_bucket = true",
-    damaged='try again; when it stays so, say checksum = "none"',
-    unable="see the options of the tier",
-)
 
 
 @frozen
@@ -55,6 +50,7 @@ class Bucket:
     Args:
         options: Which bucket, and how its objects are sent.
         timeouts: Seconds to connect, and for the next byte.
+        tier: Name of the tier, for what errors advise.
 
     Attributes:
         name: Of the bucket.
@@ -62,12 +58,13 @@ class Bucket:
         errors: Translates what they raise.
     """
 
-    def __init__(self, options: S3Options, timeouts: Timeouts) -> None:
+    def __init__(self, options: S3Options, timeouts: Timeouts, tier: str) -> None:
         self.name, self._options = options.bucket, options
         self.clients: Clients = clients_for(options.settings(), timeouts)
         # No method of ours: in a circle the clients would outlive their last user.
         region_of = partial(self.clients.region_of, options.bucket)
-        self.errors = Translated(options.bucket, _OF_A_TIER, options.settings().endpoint_url, region_of)
+        endpoint = options.settings().endpoint_url
+        self.errors = Translated(options.bucket, _remedies(tier), endpoint, region_of)
         self.extra: dict[str, Any] = {"Bucket": self.name}
         self._reading: dict[str, Any] = {}
         self._reader: S3Store | None = None
@@ -318,6 +315,15 @@ class Bucket:
 
     def _told(self, error: Exception) -> Exception:
         return self.errors.tell(error) or error
+
+
+def _remedies(tier: str) -> Remedies:
+    create = f"'ziggurat s3 bucket create --tier {tier} {{bucket}}'"
+    return Remedies(
+        no_bucket=f"correct bucket, create it ({create}), or say create_bucket = true",
+        damaged='try again; when it stays so, say checksum = "none"',
+        unable="see the options of the tier",
+    )
 
 
 def _lock(found: Mapping[str, Any]) -> str:

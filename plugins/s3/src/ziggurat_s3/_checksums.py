@@ -6,7 +6,7 @@ import base64
 import hashlib
 import zlib
 
-__all__ = ["crc32_of", "md5_of"]
+__all__ = ["content_md5_of", "crc32_of", "md5_of"]
 
 
 def crc32_of(data: bytes) -> str:
@@ -17,3 +17,8 @@ def crc32_of(data: bytes) -> str:
 def md5_of(data: bytes) -> str:
     """MD5 as an ETag writes it: 32 hexadecimal digits."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def content_md5_of(data: bytes) -> str:
+    """MD5 as ``Content-MD5`` writes it: base64 of its 16 bytes (RFC 1864)."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ziggurat.backend import Timeouts
 from ziggurat.errors import TierDenied, TierError, TierUnavailable
+from ziggurat_s3._checksums import content_md5_of
 from ziggurat_s3._settings import Settings
 
 if TYPE_CHECKING:
@@ -198,6 +199,8 @@ class Clients:
             said = " ".join(str(error).split())
             raise TierUnavailable(f"S3 cannot be used: {said}: correct the options") from error
         client: S3Client = made
+        # boto3 sends a CRC-32 with it instead, which services that want the digest do not take for one.
+        client.meta.events.register("before-sign.s3.DeleteObjects", _with_digest)
         return client
 
     def _store(self, bucket: str, upload: bool, config: Mapping[str, Any]) -> S3Store:
@@ -313,6 +316,12 @@ def _session(settings: Settings) -> Session:
 def _stays(context: dict[str, Any], **_: object) -> None:
     """Have boto3 take a redirection to another region for the answer."""
     context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _with_digest(request: Any, **_: object) -> None:
+    """Give a request that deletes several objects the digest that S3 first asked for."""
+    if "Content-MD5" not in request.headers:
+        request.headers["Content-MD5"] = content_md5_of(request.body)
 
 
 def _forked() -> TierUnavailable:

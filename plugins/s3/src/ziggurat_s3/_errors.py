@@ -65,7 +65,7 @@ class Remedies:
     """What those who ask can do about some failures: no message names an option that its reader lacks.
 
     Attributes:
-        no_bucket: There is no such bucket.
+        no_bucket: There is no such bucket; ``{bucket}`` stands for its name.
         damaged: What arrived is not what was sent.
         unable: The service cannot do what was asked for.
     """
@@ -98,7 +98,7 @@ class Translated:
         endpoint: str = "",
         region_of: Callable[[], str] | None = None,
     ) -> None:
-        self._remedies, self._region_of = remedies, region_of
+        self._bucket, self._remedies, self._region_of = bucket, remedies, region_of
         self.where = f"bucket {bucket!r}" if bucket else "S3"
         if endpoint:
             self.where += f" at {endpoint}"
@@ -130,7 +130,9 @@ class Translated:
         said = ": ".join(part for part in (code or f"status {answer.status}", answer.message) if part)
         where = self.where
         if code == "NoSuchBucket":
-            return TierUnavailable(f"there is no {where}: {self._remedies.no_bucket}")
+            return TierUnavailable(
+                f"there is no {where}: {self._remedies.no_bucket.format(bucket=self._bucket)}"
+            )
         if code in _NO_OBJECT:
             return TierUnavailable(f"{where} has no such object ({said})")
         if code == "NoSuchUpload":

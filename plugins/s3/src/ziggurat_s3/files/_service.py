@@ -32,7 +32,7 @@ PARTS_AT_ONCE = 8
 """Parts of large objects that one `Service` holds in memory, whatever runs at the same time."""
 
 _REMEDIES = Remedies(
-    no_bucket="correct its name, or create it",
+    no_bucket="correct its name, or create it ('ziggurat s3 bucket create {bucket}', create_bucket)",
     damaged="try again; when it stays so, something on the way alters what is sent",
     unable="do without it, or use another service",
 )
