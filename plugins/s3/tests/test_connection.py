@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ziggurat_s3 import S3Options
 from ziggurat_s3._connection import ConnectionOptions
 from ziggurat_s3._settings import Settings
 
@@ -111,3 +115,18 @@ def test_an_endpoint_without_a_scheme_takes_it_from_use_ssl() -> None:
     for use_ssl, scheme in ((None, "https"), (True, "https"), (False, "http")):
         made = ConnectionOptions(endpoint="host:9000", use_ssl=use_ssl)
         assert made.settings().endpoint_url == f"{scheme}://host:9000"
+
+
+def test_the_settings_of_the_manual_can_be_used() -> None:
+    """For services of one's own, for AWS, and for one more provider."""
+    page = Path(__file__).resolve().parents[3] / "docs/how-to/keep-on-s3.md"
+    blocks = re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    places = set()
+    for block in blocks:
+        tiers = tomllib.loads(block)["tier"]
+        given = (tiers[-1] if isinstance(tiers, list) else tiers)["options"]
+        plain: dict[str, Any] = {
+            name: "secret" if isinstance(value, dict) else value for name, value in given.items()
+        }
+        places.add(S3Options(**plain).settings().endpoint_url.partition("://")[2].partition(":")[0])
+    assert places == {"", "127.0.0.1", "ACCOUNT.r2.cloudflarestorage.com"}
