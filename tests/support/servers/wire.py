@@ -153,9 +153,8 @@ class Scripted(_Listening):
                 told = {"Content-Length": str(len(text)), "Content-Type": "application/xml"}
                 told |= more[0] if more else {}
                 head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
-                client.sendall(f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode())
-                if line[0] != "HEAD":
-                    client.sendall(text)
+                said = f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode()
+                client.sendall(said if line[0] == "HEAD" else said + text)  # at once: two wait for an ACK
         except OSError:
             pass
         finally:
