@@ -124,8 +124,11 @@ def _get(quick: bool) -> Iterator[Row]:
 
 
 def _many(quick: bool) -> Iterator[Row]:
+    """Besides the target, what bounds it: the bare pins, which the node makes one after another."""
     count = 100 if quick else 1000
+    name = f"{count:,} blobs of 4 KiB"
     with _node() as (node, _):
+        node.wipe()  # a fresh one has a pin of its own
         ipfs = _backend(node)
         kept = urllib3.connection_from_url(node.api)
 
@@ -150,11 +153,27 @@ def _many(quick: bool) -> Iterator[Row]:
                 fields = {"file": ("blob", blob)}
                 kept.request("POST", "/api/v0/add?pin=true&quiet=true", fields=fields)
             taken = time.perf_counter() - start
+            assert len(node.pins()) == count
             node.wipe()
             return taken
 
-        name = f"ipfs tier: put_many of {count:,} blobs of 4 KiB"
-        yield pairs(name, ours, peer, 3 if quick else 7, against="one add call each", target=5.0)
+        def pins() -> float:
+            blobs = {Cid.of(block, RAW): block for block in (os.urandom(4 * KIB) for _ in range(count))}
+            node.rpc("dag/import", b"".join(write_car(blobs, blobs.items())), pin_roots="false")
+            fields = {"file": ("cids", "\n".join(map(str, blobs)))}
+            start = time.perf_counter()
+            kept.request("POST", "/api/v0/pin/add?name=bench&offline=true&progress=false", fields=fields)
+            taken = time.perf_counter() - start
+            assert len(node.pins()) == count
+            node.wipe()
+            return taken
+
+        n = 3 if quick else 7
+        yield pairs(f"ipfs tier: put_many of {name}", ours, peer, n, against="one add call each", target=5.0)
+        yield pairs(f"Kubo: named pins of {name} that it holds", pins, peer, n, against="one add call each")
+        yield pairs(
+            f"ipfs tier: all that put_many of {name} does", ours, pins, n, against="the named pins alone"
+        )
 
 
 def _has(quick: bool) -> Iterator[Row]:

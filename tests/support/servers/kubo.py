@@ -128,16 +128,17 @@ class KuboNode:
         except OSError:
             return False
 
-    def ask(self, command: str, *uploads: bytes, **arguments: str) -> bytes:
+    def ask(self, command: str, *uploads: bytes, **arguments: str | Sequence[str]) -> bytes:
         """What a command of the RPC answers.
 
         Args:
             command: Such as ``dag/put``.
             uploads: Files of its multipart body, in order.
-            arguments: A name's ``_`` stands for ``-``.
+            arguments: A name's ``_`` stands for ``-``; a list gives several.
         """
         named = {name.replace("_", "-"): value for name, value in arguments.items()}
-        request = urllib.request.Request(f"{self.api}/api/v0/{command}?{urlencode(named)}", method="POST")
+        query = urlencode(named, doseq=True)
+        request = urllib.request.Request(f"{self.api}/api/v0/{command}?{query}", method="POST")
         if uploads:
             edge = "ziggurat-edge"
             head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n'
@@ -149,7 +150,7 @@ class KuboNode:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return bytes(answer.read())
 
-    def rpc(self, command: str, *uploads: bytes, **arguments: str) -> Any:
+    def rpc(self, command: str, *uploads: bytes, **arguments: str | Sequence[str]) -> Any:
         """What a command of the RPC answers: the JSON of its one line, or of all its lines; see `ask`."""
         rows = [json.loads(line) for line in self.ask(command, *uploads, **arguments).splitlines()]
         return rows[0] if len(rows) == 1 else rows
@@ -161,8 +162,9 @@ class KuboNode:
 
     def wipe(self) -> None:
         """Make the node as good as new: no pins, no blocks."""
-        for cid in self.pins():
-            self.rpc("pin/rm", arg=cid)
+        pins = list(self.pins())
+        for start in range(0, len(pins), 200):  # in one address line
+            self.rpc("pin/rm", arg=pins[start : start + 200])
         self.rpc("repo/gc", quiet="true")
 
     def kill(self) -> None:

@@ -9,6 +9,7 @@ is never dropped, and its name never changed. CIDv0 and CIDv1 of one root are tw
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
+from typing import Any
 
 from attrs import frozen
 
@@ -24,7 +25,9 @@ __all__ = [
     "drop_pin",
     "holders",
     "list_pins",
+    "list_roots",
     "name_of",
+    "pins_named",
     "pins_of",
     "root_of",
     "versions",
@@ -93,17 +96,8 @@ def pins_of(rpc: Rpc, cid: Cid, *, first: bool = False) -> list[Pin]:
     """
     found: list[Pin] = []
     for text in versions(cid):
-        try:
-            rows = rpc.call("pin/ls", text, type="recursive", names="true")
-        except Refused as refused:
-            if not NOT_PINNED.search(refused.message):
-                raise
-            continue
-        keys = rows[0].get("Keys") if rows and isinstance(rows[0], dict) else None
-        if not isinstance(keys, dict) or not keys:
-            raise TierUnavailable(f"pin/ls at {rpc} answered without pins: is it the RPC of a Kubo node?")
-        found += [Pin(text, str(pin.get("Name") or "")) for pin in keys.values()]
-        if first:
+        found += (Pin(text, pin.name) for pin in _asked_alone(rpc, text))
+        if found and first:
             break
     return found
 
@@ -118,14 +112,70 @@ def list_pins(rpc: Rpc, kind: str = "recursive") -> Generator[Pin, None, None]:
     Raises:
         Refused, TierError: Also in mid-stream: the list could not be completed.
     """
-    body = rpc.open("pin/ls", options={"type": kind, "names": "true", "stream": "true"})
+    for row in _rows(rpc, type=kind, names="true"):
+        yield Pin(row["Cid"], str(row.get("Name") or ""), str(row.get("Type") or kind))
+
+
+def list_roots(rpc: Rpc) -> Generator[str, None, None]:
+    """The texts of all recursive pins, as they come; without names they cost the node a third.
+
+    Raises:
+        Refused, TierError: Also in mid-stream: the list could not be completed.
+    """
+    for row in _rows(rpc, type="recursive"):
+        yield row["Cid"]
+
+
+def _rows(rpc: Rpc, **options: str) -> Generator[dict[str, Any], None, None]:
+    body = rpc.open("pin/ls", options={**options, "stream": "true"})
     try:
         for row in body.rows():
             if not isinstance(row, dict) or not isinstance(row.get("Cid"), str):
                 raise TierUnavailable(f"pin/ls at {rpc} gave a row without a CID")
-            yield Pin(row["Cid"], str(row.get("Name") or ""), str(row.get("Type") or kind))
+            yield row
     finally:
         body.close()
+
+
+def pins_named(rpc: Rpc, texts: Sequence[str]) -> list[Pin]:
+    """The recursive pins of these texts, which were just seen in a list; what is gone since is left out.
+
+    Args:
+        rpc: The node.
+        texts: As the node writes them.
+
+    Raises:
+        Refused, TierError: The node could not tell.
+    """
+    found: list[Pin] = []
+    for start in range(0, len(texts), _AT_ONCE):
+        some = texts[start : start + _AT_ONCE]
+        try:
+            found += _asked(rpc, some)
+        except Refused as refused:
+            if not NOT_PINNED.search(refused.message):
+                raise
+            # One of them is gone, and the node says nothing of the others then.
+            found += [pin for text in some for pin in _asked_alone(rpc, text)]
+    return found
+
+
+def _asked(rpc: Rpc, texts: Sequence[str]) -> list[Pin]:
+    """The recursive pins of these texts; refused if one of them is not pinned."""
+    rows = rpc.call("pin/ls", *texts, type="recursive", names="true")
+    keys = rows[0].get("Keys") if rows and isinstance(rows[0], dict) else None
+    if not isinstance(keys, dict) or len(keys) != len(texts):
+        raise TierUnavailable(f"pin/ls at {rpc} answered without pins: is it the RPC of a Kubo node?")
+    return [Pin(text, str(pin.get("Name") or "")) for text, pin in keys.items()]
+
+
+def _asked_alone(rpc: Rpc, text: str) -> list[Pin]:
+    try:
+        return _asked(rpc, [text])
+    except Refused as refused:
+        if not NOT_PINNED.search(refused.message):
+            raise
+        return []
 
 
 def add_pins(rpc: Rpc, cids: Sequence[str], name: str) -> None:

@@ -14,7 +14,7 @@ from ziggurat_ipfs._claims import Claims
 from ziggurat_ipfs._errors import NOT_HELD, Refused, refusal
 from ziggurat_ipfs._import import Pair, holds_block, import_blocks, import_dag, resume_dag
 from ziggurat_ipfs._options import Provide
-from ziggurat_ipfs._pins import Pin, list_pins, pins_of, root_of
+from ziggurat_ipfs._pins import Pin, list_roots, pins_named, pins_of, root_of, versions
 from ziggurat_ipfs._rpc import Rpc
 
 __all__ = ["put_dag", "put_small"]
@@ -25,7 +25,7 @@ _SMALL = 1 << 20  # bytes of a CAR up to which a DAG travels with others
 _LOAD = 16 << 20  # bytes of the CAR in which they travel
 _ROOTS = 1000  # and how many of them
 _LIST_FROM = 16  # items from which all pins are listed instead of asking for each
-_LIST_MOST = 20  # pins for each item, after which listing costs more than asking
+_LIST_MOST = 30  # pins for each item, after which listing costs more than asking
 
 
 def put_dag(rpc: Rpc, cid: Cid, dag: Dag, claims: Claims, provide: Provide) -> None:
@@ -92,19 +92,27 @@ def _told(error: Refused | Failure) -> TierError | Failure:
 
 def _pinned_among(rpc: Rpc, cids: Sequence[Cid]) -> dict[Cid, list[Pin]]:
     """The pins of those roots that have some."""
-    wanted = set(cids)
-    if len(wanted) >= _LIST_FROM:
-        found: dict[Cid, list[Pin]] = {}
-        most = _LIST_MOST * len(wanted)
-        pins = list_pins(rpc)
-        for pin in islice(pins, most):
-            cid = root_of(pin)
-            if cid is not None and cid in wanted:
-                found.setdefault(cid, []).append(pin)
-        if next(pins, None) is None:
+    wanted = {text: cid for cid in cids for text in versions(cid)}
+    roots = set(cids)
+    if len(roots) >= _LIST_FROM:
+        most = _LIST_MOST * len(roots)
+        texts = list_roots(rpc)
+        here = [text for text in islice(texts, most) if _canonical(text) in wanted]
+        if next(texts, None) is None:
+            found: dict[Cid, list[Pin]] = {}
+            for pin in pins_named(rpc, here):
+                found.setdefault(wanted[_canonical(pin.cid)], []).append(pin)
             return found
-        pins.close()
-    return {cid: held for cid in wanted if (held := pins_of(rpc, cid))}
+        texts.close()
+    return {cid: held for cid in roots if (held := pins_of(rpc, cid))}
+
+
+def _canonical(text: str) -> str:
+    """A root's text as `versions` writes it: hardly any is read, because that costs more than its listing."""
+    if text.startswith(("b", "Qm")):
+        return text
+    root = root_of(Pin(text))
+    return text if root is None else versions(root)[0]
 
 
 def _send(
