@@ -175,14 +175,8 @@ class CatalogMachine(RuleBasedStateMachine):
         held = self.held()
         for medium in MEDIA:
             for key in KEYS:
-                last = {
-                    child
-                    for child, where, under in self.copies
-                    if (where, under) == (medium, key)
-                    and child in held
-                    and not any(row[0] == child and row[1:] != (medium, key) for row in self.copies)
-                }
-                assert self.catalog.stranded(key, medium) == sorted(last)
+                kept = [child for child, *rest in self.copies if rest == [medium, key] and child in held]
+                assert self.catalog.carried(key, medium) == sorted(kept)
 
 
 TestCatalogMachine = CatalogMachine.TestCase

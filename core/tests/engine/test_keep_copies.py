@@ -266,6 +266,56 @@ def test_a_closure_that_carries_the_last_copy_of_a_kept_child_stays(
     assert not medium.blocks
 
 
+def test_evict_asks_for_the_other_copies_of_what_a_closure_carries(
+    stack: Callable[..., Store], tmp_path: Path
+) -> None:
+    """A child stays while its other copies are only known of: vanished, silent, or on a tier that is away."""
+    medium, other = DagMedium(), Shelf()
+    store = stack(dag("dag", medium), shelf("shelf", other))
+    root = store.put_dir(tree(tmp_path / "tree", shared=BIG, own=b"1")).cid
+    child = next(entry.cid for entry in store.ls(root) if entry.path == "shared")
+    store.pin(child)
+    store.copy(child, "shelf")
+    store.remove(root)
+    held = dict(other.held)
+
+    other.held.clear()
+    with pytest.raises(LastCopy, match=f"last copy of {child} that can be seen, as part of {root}"):
+        store.evict(root, "dag")
+    other.held.update(held)
+
+    def silent(op: str, key: str) -> None:
+        if op == "has":
+            raise TierUnavailable("cannot tell")
+
+    other.script = silent
+    with pytest.raises(LastCopy, match="part of"):
+        store.evict(root, "dag")
+    other.script = lambda op, key: None
+    assert store.get(child) == BIG
+
+    assert store.evict(root, "dag").had
+    assert not medium.blocks
+    assert store.get(child) == BIG
+
+
+def test_another_closure_of_the_same_medium_keeps_a_child_while_it_is_there(
+    stack: Callable[..., Store], tmp_path: Path
+) -> None:
+    medium = DagMedium()
+    store = stack(dag("dag", medium))
+    first = store.put_dir(tree(tmp_path / "first", shared=BIG, own=b"1")).cid
+    second = store.put_dir(tree(tmp_path / "second", shared=BIG, own=b"2")).cid
+    child = next(entry.cid for entry in store.ls(first) if entry.path == "shared")
+    store.remove(first)
+    pinned = medium.roots.pop(second)  # somebody took its pin
+    with pytest.raises(LastCopy, match="part of"):
+        store.evict(first, "dag")
+    medium.roots[second] = pinned
+    assert store.evict(first, "dag").had
+    assert store.get(child) == BIG
+
+
 def test_a_child_is_given_up_only_with_its_root(stack: Callable[..., Store], tmp_path: Path) -> None:
     medium = DagMedium()
     store = stack(dag("dag", medium))

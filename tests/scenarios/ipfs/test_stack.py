@@ -15,7 +15,7 @@ from tests.support.folders import tree
 from tests.support.servers.kubo import KuboNode
 
 from ziggurat import Store
-from ziggurat.errors import BlobNotFound, CorruptBlob, NotDurable, StoreUnavailable
+from ziggurat.errors import BlobNotFound, CorruptBlob, LastCopy, NotDurable, StoreUnavailable
 
 Open = Callable[..., Store]
 
@@ -61,6 +61,33 @@ def test_a_directory_there_and_back(stack: Open, kubo: KuboNode, tmp_path: Path,
     store.export_car(root, tmp_path / "tree.car")
     kubo.wipe()
     assert str(root) in kubo.run("dag", "import", str(tmp_path / "tree.car"))
+
+
+def test_what_another_pin_needs_outlives_every_evict(stack: Open, kubo: KuboNode, tmp_path: Path) -> None:
+    """A pin of the store, and one of somebody else, each keep the file that two folders share."""
+    store = stack("ipfs")
+    shared = os.urandom(3 << 20)
+    roots = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shared").write_bytes(shared)
+        (tmp_path / name / "own").write_text(name)
+        roots.append(store.put_dir(tmp_path / name).cid)
+    child = next(entry.cid for entry in store.ls(roots[0]) if entry.path == "shared")
+    store.pin(child)
+    for root in roots:
+        store.remove(root)
+    kubo.rpc("pin/rm", arg=str(roots[1]))  # the catalog still knows it
+    with pytest.raises(LastCopy, match="part of"):
+        store.evict(roots[0], "ipfs")
+    kubo.rpc("repo/gc", quiet="true")
+    assert store.get(child) == shared
+    store.unpin(child)
+    kubo.rpc("pin/add", arg=str(child), name="holiday")
+    assert store.evict(roots[0], "ipfs").had
+    kubo.rpc("repo/gc", quiet="true")
+    assert kubo.pins() == {str(child): "holiday"}
+    assert kubo.ask("cat", arg=str(child)) == shared
 
 
 def test_many_small_blobs_at_once(stack: Open, kubo: KuboNode) -> None:

@@ -357,7 +357,7 @@ class Catalog:
     def unreachable_copies(self, medium: str) -> list[CopyRow]:
         """Copies on a medium that no root and no pin reaches: what `gc` may free there.
 
-        Before each is given up, ask `stranded`: a closure may carry the last copy of a child that is kept.
+        Before each is given up, look at what is `carried`: it may be the last copy of a child that is kept.
 
         Args:
             medium: Identity of the medium.
@@ -373,19 +373,18 @@ class Catalog:
         with self._guard:
             return graph.would_free(self._db.execute, key)
 
-    def stranded(self, key: str, medium: str, gone: Iterable[str] = ()) -> list[str]:
-        """Blobs that are kept and would lose their last copy if a medium gave up a closure.
+    def carried(self, key: str, medium: str) -> list[str]:
+        """Blobs that are kept and that a closure on a medium carries.
 
         Args:
             key: Plain key of the closure's root.
             medium: Identity of the medium.
-            gone: Keys that the medium has given up already, or would have.
         """
         number = self._medium(medium)
         if number is None:
             return []
         with self._guard:
-            return graph.stranded(self._db.execute, key, number, gone)
+            return graph.carried(self._db.execute, key, number)
 
     # --- the two ways to the database
 

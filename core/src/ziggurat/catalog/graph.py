@@ -1,19 +1,16 @@
 """Questions about what reaches what: roots and pins over the edges between blobs.
 
-Each is one statement, so it sees one state of the catalog (`stranded`: one for each child it doubts). Only
+Each is one statement, so it sees one state of the catalog (`carried`: one for each child). Only
 `reachable` and `unreachable_copies` walk everything; the others stay among the relatives of their blob
-(`stranded` as long as these are few: each child of a long chain has the whole chain above it).
+(`carried` as long as these are few: each child of a long chain has the whole chain above it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ziggurat.catalog.records import CopyRow, Freed
-from ziggurat.catalog.sql import listed
 from ziggurat.sqlite import Execute
 
-__all__ = ["children", "parents", "protects", "reachable", "stranded", "unreachable_copies", "would_free"]
+__all__ = ["carried", "children", "parents", "protects", "reachable", "unreachable_copies", "would_free"]
 
 _MARK = """
 WITH RECURSIVE mark (key) AS (
@@ -88,21 +85,16 @@ def would_free(execute: Execute, root: str) -> Freed:
     return Freed(blobs, size)
 
 
-def stranded(execute: Execute, key: str, medium: int, gone: Iterable[str] = ()) -> list[str]:
-    """Protected blobs whose last copy is the one that this closure carries.
+def carried(execute: Execute, key: str, medium: int) -> list[str]:
+    """Protected blobs that a closure carries, with other copies or without.
 
     Args:
         execute: Reads the catalog.
         key: Plain key of the closure's root.
         medium: Number of the medium.
-        gone: Keys that the medium has given up, or would have.
     """
     rows = execute(
-        "SELECT key FROM copies AS c WHERE under = ?1 AND medium = ?2 AND NOT EXISTS ("
-        "  SELECT 1 FROM copies AS o WHERE o.key = c.key AND NOT (o.medium = ?2 AND (o.under = ?1 "
-        "    OR iif(o.under = '', o.key, o.under) IN (SELECT value FROM json_each(?3))))) "
-        "ORDER BY key",
-        (key, medium, listed(gone)),
+        "SELECT key FROM copies WHERE under = ? AND medium = ? ORDER BY key", (key, medium)
     ).fetchall()
     if len(rows) > _MANY:
         kept = reachable(execute)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ziggurat.catalog import Catalog, CopyRow
 from ziggurat.content import Cid, as_key
 from ziggurat.engine.intents import Intents
@@ -57,8 +59,7 @@ class Keeper:
 
         Raises:
             BlobPinned: A pin keeps the blob.
-            LastCopy: No other store tier is known, and seen, to keep the blob; or none is known to keep what
-                its closure carries.
+            LastCopy: No other store tier is known, and seen, to keep the blob, or what its closure carries.
             TierDenied: Several catalogs use the medium, or the copy is not this catalog's.
         """
         key = str(cid.key)
@@ -112,27 +113,42 @@ class Keeper:
                 "first, or remove the root",
                 cid=cid,
             )
-        stranded = self._catalog.stranded(key, medium)
+        sights: dict[tuple[str, str], bool] = {}
+        stranded = [
+            child
+            for child in self._catalog.carried(key, medium)
+            if not any(self._seen(row, sights) for row in self._others(child, key, medium))
+        ]
         if stranded:
+            more = f" and {len(stranded) - 1} more" if len(stranded) > 1 else ""
             raise LastCopy(
-                f"tier {tier.name!r} keeps the last copy of {stranded[0]}"
-                f"{f' and {len(stranded) - 1} more' if len(stranded) > 1 else ''} as part of {cid}",
+                f"tier {tier.name!r} keeps the last copy of {stranded[0]}{more} that can be seen, as part of"
+                f" {cid}",
                 cid=cid,
             )
 
+    def _others(self, child: str, key: str, medium: str, gone: Collection[str] = ()) -> list[CopyRow]:
+        """The copies that are left of a child when a medium gives up a closure, after others that went."""
+        lost = {key, *gone}
+        rows = self._catalog.copies(child)
+        return [row for row in rows if row.medium != medium or (row.under or row.key) not in lost]
+
     def _kept_elsewhere(self, cid: Cid, medium: str) -> bool:
         """True if another store tier keeps the blob: the catalog says so, and the tier itself."""
-        for other, row in self._places.rows(cid).items():
-            tier = self._places.tier_of(other) if other != medium else None
-            if tier is None:
-                continue
-            asked = cid if row.under is None else as_key(row.under).cid
+        rows = self._catalog.copies(str(cid.key))
+        return any(self._seen(row, {}) for row in rows if row.medium != medium)
+
+    def _seen(self, row: CopyRow, sights: dict[tuple[str, str], bool]) -> bool:
+        """Whether a tier says that it keeps a copy, or what carries it; each is asked once."""
+        asked = row.under or row.key
+        place = row.medium, asked
+        if place not in sights:
+            tier = self._places.tier_of(row.medium)
             try:
-                if tier.has(asked):
-                    return True
+                sights[place] = tier is not None and tier.has(as_key(asked).cid)
             except TierError:
-                continue
-        return False
+                sights[place] = False
+        return sights[place]
 
     # -- collection -------------------------------------------------------------------------------
 
@@ -161,9 +177,13 @@ class Keeper:
         blobs = size = 0
         gone: set[str] = set()
         for row in self._catalog.unreachable_copies(medium):
-            stranded = self._catalog.stranded(row.key, medium, gone)
-            if stranded:
-                failed.append(f"{row.key} carries the last copy of {stranded[0]}, which is kept")
+            stranded = (
+                child
+                for child in self._catalog.carried(row.key, medium)
+                if not self._others(child, row.key, medium, gone)
+            )
+            if (child := next(stranded, None)) is not None:
+                failed.append(f"{row.key} carries the last copy of {child}, which is kept")
                 continue
             if not dry_run and not self._give_up(tier, row, medium, failed, kept):
                 continue
