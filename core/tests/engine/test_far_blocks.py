@@ -83,7 +83,7 @@ def test_a_tier_that_was_passed_over_is_told_of(make: Make, kind: Any) -> None:
 def test_a_cache_that_refuses_some_of_several_blocks(
     make: Make, refused: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(filler, "_PATIENCE", 1.0)  # so that they all come at once
+    monkeypatch.setattr(filler, "_QUIET", 1.0)  # so that they all come at once
     rig, keeper = Rig(), Rig()
     tier = cache("c", rig, kind=rig_type(durable=True))
     batches: list[int] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ class Meddler:
         copies = disk._copies
         assert copies is not None
         self.times = 0
-        file_steps, count_steps = iter(range(100)), iter(range(100))
+        file_steps, row_steps = iter(range(100)), iter(range(100))
 
         def before_a_file(name: str) -> None:
             real = getattr(copies._files, name)
@@ -38,16 +39,15 @@ class Meddler:
 
         before_a_file("read")
         before_a_file("size")
-        moves = copies._moves
+        row = copies._row
 
-        def after_the_count() -> int:
-            count = moves()
-            if next(count_steps) == 0:  # and a file again, before the second look
+        def before_a_row(statement: str, key: str) -> tuple[Any, int]:
+            if next(row_steps) == 1:  # and a file again, before the second look
                 other.put(KEY, FILE)
                 self.times += 1
-            return count
+            return row(statement, key)
 
-        monkeypatch.setattr(copies, "_moves", after_the_count)
+        monkeypatch.setattr(copies, "_row", before_a_row)
 
 
 @pytest.mark.parametrize(

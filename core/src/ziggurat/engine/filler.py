@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ziggurat.backend import Medium
 from ziggurat.catalog import Admission, Catalog
@@ -22,8 +22,13 @@ __all__ = ["Filler", "PersistentCache"]
 _QUEUE_BYTES = 128 << 20
 _BATCH = 64
 _TOUCHES = 4096
-_PATIENCE = 0.01
-"""Seconds between the first block and the batch: the filler stays away from its reader's interpreter lock."""
+_PRESSING = _QUEUE_BYTES // 8
+"""Bytes in the queue of one cache at which they are filled whatever readers do."""
+_QUIET = 0.01
+"""Seconds without a new block after which readers are taken to rest: the filler stays away from their
+interpreter lock and their processors until then."""
+_LONGEST = 0.5
+"""Seconds that a block waits for that at most, before its batch has its turn."""
 
 
 class PersistentCache:
@@ -246,15 +251,18 @@ class Filler:
         self._failures = failures
         self._queue: deque[tuple[PersistentCache, str]] = deque()
         self._chores: dict[Callable[[], object], None] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._closing = False
         self._busy = False
+        self._pressed = False
+        self._drains = 0
         self.dropped = 0
 
     def offer(self, cache: PersistentCache, key: str, block: bytes) -> None:
         """Queue a block, unless it waits already or the queue is full."""
-        with self._changed:
+        with self._lock:
             if self._closing or key in cache.waiting:
                 return
             if cache.waiting_bytes + len(block) > _QUEUE_BYTES:
@@ -263,8 +271,10 @@ class Filler:
             cache.waiting[key] = block
             cache.waiting_bytes += len(block)
             self._queue.append((cache, key))
-            self._start()
-            if len(self._queue) == 1:
+            pressing = cache.waiting_bytes > _PRESSING and not self._pressed
+            self._pressed = self._pressed or pressing
+            if pressing or len(self._queue) == 1:
+                self._start()
                 self._changed.notify_all()
 
     def soon(self, chore: Callable[[], object]) -> None:
@@ -288,7 +298,6 @@ class Filler:
                     if self._closing:
                         return
                     self._changed.wait()
-                closing = self._closing
                 chores = list(self._chores)
                 self._chores.clear()
             for chore in chores:
@@ -296,34 +305,57 @@ class Filler:
                     chore()
                 except Exception as error:  # noqa: BLE001 - the thread serves every cache, and must live on
                     self._failures.note(error)
-            if not self._queue:
-                continue
-            if not closing:
-                time.sleep(_PATIENCE)
-            with self._changed:
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
-                self._busy = True
-            by_cache: dict[PersistentCache, dict[str, bytes]] = {}
-            for cache, key in batch:
-                by_cache.setdefault(cache, {})[key] = cache.waiting[key]
-            for cache, blocks in by_cache.items():
-                try:
-                    cache.fill(blocks)
-                except Exception as error:  # noqa: BLE001 - the thread serves every cache, and must live on
-                    self._failures.note(error)
-                finally:
-                    with self._changed:
-                        for key, block in blocks.items():
-                            del cache.waiting[key]
-                            cache.waiting_bytes -= len(block)
-            with self._changed:
-                self._busy = False
-                self._changed.notify_all()
+            for count in self._turn():
+                self._fill(count)
+
+    def _turn(self) -> Iterator[int]:
+        """Wait until readers rest, or for as long as blocks may wait; gives the sizes of the batches then."""
+        with self._changed:
+            left, latest = _LONGEST, time.monotonic() + _LONGEST
+            before = 0
+            while len(self._queue) != before and left > 0:
+                before = len(self._queue)
+                if self._changed.wait_for(self._hurried, min(_QUIET, left)):
+                    break
+                left = latest - time.monotonic()
+            self._pressed = False
+            due = len(self._queue)
+        for done in range(0, due, _BATCH):
+            yield min(_BATCH, due - done)
+
+    def _hurried(self) -> bool:
+        return bool(self._closing or self._drains or self._pressed or self._chores)
+
+    def _fill(self, count: int) -> None:
+        with self._changed:
+            batch = [self._queue.popleft() for _ in range(count)]
+            self._busy = True
+        by_cache: dict[PersistentCache, dict[str, bytes]] = {}
+        for cache, key in batch:
+            by_cache.setdefault(cache, {})[key] = cache.waiting[key]
+        for cache, blocks in by_cache.items():
+            try:
+                cache.fill(blocks)
+            except Exception as error:  # noqa: BLE001 - the thread serves every cache, and must live on
+                self._failures.note(error)
+            finally:
+                with self._changed:
+                    for key, block in blocks.items():
+                        del cache.waiting[key]
+                        cache.waiting_bytes -= len(block)
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
 
     def drain(self) -> None:
         """Return when everything queued so far has been filled or given up."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._queue and not self._busy)
+            self._drains += 1
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(lambda: not self._queue and not self._busy)
+            finally:
+                self._drains -= 1
 
     def close(self) -> None:
         """Fill what is queued, and end the thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import cachetools
@@ -55,6 +56,8 @@ class Places:
         self._absent: cachetools.TTLCache[tuple[str, str], bool] = cachetools.TTLCache(
             _ABSENT_ENTRIES, _ABSENT_SECONDS
         )
+        self._absent_until = 0.0
+        """When the last "not there" will have been forgotten, on the monotonic clock: mostly it is past."""
         self._mediums: dict[str, str] = {}
         self._claimed: set[str] = set()
         self._unlisted = [Place(tier) for tier in self.stores]
@@ -229,9 +232,10 @@ class Places:
                 return
         with self._lock:
             self._absent[tier.name, str(root.key)] = True
+            self._absent_until = time.monotonic() + _ABSENT_SECONDS
 
     def _is_absent(self, tier: StoreTier, root: Cid) -> bool:
-        if not tier.remote:
+        if not tier.remote or time.monotonic() > self._absent_until:
             return False
         with self._lock:
             return (tier.name, root.key) in self._absent

@@ -166,13 +166,14 @@ class ArcIndex:
 
     def _recall(self, key: str, size: int) -> tuple[bool, bool]:
         """Learn from a ghost of the key: whether there is one, and whether it was a frequent block."""
-        recent, frequent = max(1, self._recent_gone), max(1, self._frequent_gone)
         if (old := self._recent_ghosts.pop(key, None)) is not None:
-            self._target = min(self._capacity, self._target + size * max(1.0, frequent / recent))
+            ratio = max(1, self._frequent_gone) / max(1, self._recent_gone)
+            self._target = min(self._capacity, self._target + size * max(1.0, ratio))
             self._recent_gone -= old
             return True, False
         if (old := self._frequent_ghosts.pop(key, None)) is not None:
-            self._target = max(0.0, self._target - size * max(1.0, recent / frequent))
+            ratio = max(1, self._recent_gone) / max(1, self._frequent_gone)
+            self._target = max(0.0, self._target - size * max(1.0, ratio))
             self._frequent_gone -= old
             return True, True
         return False, False

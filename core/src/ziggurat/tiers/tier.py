@@ -117,8 +117,20 @@ class Tier:
         """`BackendSpec.put`; an error of the content's own source passes unchanged and blames no tier."""
         if self.hooks.put is None:
             raise Unsupported("is read-only", tier=self.name, op="put", key=key)
+        if content.__class__ is bytes:  # at hand: it cannot fail
+            stat = self._call("put", key, self.hooks.put, key, content, info)
+        else:
+            stat = self._put_watched(key, content, info, self.hooks.put)
+        if not isinstance(stat, Stat):
+            raise self._fault("put", key, f"gave a {type(stat).__name__}; a put gives a Stat")
+        self.check_stat("put", key, stat)
+        self.meter.bytes_written += stat.stored if stat.stored is not None else (content_size(content) or 0)
+        return stat
+
+    def _put_watched(
+        self, key: str, content: Content, info: Info | None, put: Callable[[str, Content, Info | None], Stat]
+    ) -> Stat:
         source = Source(content)
-        put = self.hooks.put
 
         def hook(key: str, content: Content, info: Info | None) -> Stat:
             source.error = None
@@ -137,10 +149,6 @@ class Tier:
             raise source.error from None
         if source.error is not None:  # the backend took a broken source for a whole one
             raise source.error
-        if not isinstance(stat, Stat):
-            raise self._fault("put", key, f"gave a {type(stat).__name__}; a put gives a Stat")
-        self.check_stat("put", key, stat)
-        self.meter.bytes_written += stat.stored if stat.stored is not None else (content_size(content) or 0)
         return stat
 
     def put_all(self, items: Sequence[tuple[str, Content, Info | None]]) -> list[Stat | ZigguratError]:
@@ -245,19 +253,20 @@ class Tier:
     # -- calls and errors -----------------------------------------------------------------------
 
     def _call(self, op: str, key: str, hook: Callable[..., T], *args: object) -> T:
-        def attempt(*given: object) -> T:
-            try:
-                return hook(*given)
-            except Exception as error:
-                raise self.translated(op, key, error) from error
-
         if self.direct:
-            return attempt(*args)
+            return self._attempt(op, key, hook, *args)
         try:
-            return self.guard.call(attempt, *args)
+            answer: T = self.guard.call(self._attempt, op, key, hook, *args)
         except TierError as error:
             self._fill(error, op, key)  # a refusal of the guard itself does not know them
             raise
+        return answer
+
+    def _attempt(self, op: str, key: str, hook: Callable[..., T], *args: object) -> T:
+        try:
+            return hook(*args)
+        except Exception as error:
+            raise self.translated(op, key, error) from error
 
     def translated(self, op: str, key: str, error: Exception) -> Exception:
         """What to raise for an exception that came out of the backend."""

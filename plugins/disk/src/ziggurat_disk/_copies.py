@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ziggurat.backend import Blob, ByteRange
 from ziggurat.errors import TierError, TierUnavailable
@@ -48,8 +48,9 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS moves (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO moves VALUES (1, 0)",
 )
-_GET = "SELECT data FROM small WHERE key = ?"
-_SIZE = "SELECT length(data) FROM small WHERE key = ?"  # reads the row's head, not the data
+_GET = "SELECT (SELECT data FROM small WHERE key = ?), count FROM moves"
+_SIZE = "SELECT (SELECT length(data) FROM small WHERE key = ?), count FROM moves"  # reads no data
+_HAS = "SELECT 1 FROM small WHERE key = ?"
 _KEYS = "SELECT key FROM small WHERE key > ? ORDER BY key LIMIT 1000"
 # On conflict the row keeps its place, so that a repair writes over the damaged pages.
 _PUT = "INSERT INTO small (key, data) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET data = excluded.data"
@@ -118,25 +119,24 @@ class Copies:
 
     def get(self, key: str, byte_range: ByteRange | None) -> bytes | Blob | None:
         """Give a copy, or a range of it, open; None if there is none."""
+        in_file: Callable[[], bytes | Blob | None] = partial(self._files.read, key, byte_range)
         try:
-            data: bytes | None = self._db.execute(_GET, (key,)).get
+            row, file = self._find(_GET, key, in_file)
         except Exception as error:
             if told := self._errors.tell(error):  # spelled out: this is the path that every small read takes
                 raise told from error
             raise
-        if type(data) is bytes:
-            return data if byte_range is None else self._cut(key, data, byte_range)
-        if data is not None:
+        if row is None:
+            return file
+        if type(row) is not bytes:
             raise self._errors.damaged()
-        with self._errors:
-            found = self._files.read(key, byte_range)
-            return self._look_again(partial(self._read, key, byte_range)) if found is None else found
+        return row if byte_range is None else self._cut(key, row, byte_range)
 
     def size(self, key: str) -> int | None:
         """Bytes of a copy, None if there is none."""
         with self._errors:
-            size = self._size(key)
-            return self._look_again(partial(self._size, key)) if size is None else size
+            row, file = self._find(_SIZE, key, partial(self._files.size, key))
+            return file if row is None else row
 
     def put(self, key: str, content: bytes | Blob) -> int:
         """Keep a copy, whole and at once; return its bytes.
@@ -215,7 +215,7 @@ class Copies:
                     yield key
                     last = key
             for key in self._files.scan():
-                if self._db.execute(_SIZE, (key,)).get is None:
+                if self._db.execute(_HAS, (key,)).get is None:
                     yield key
                 else:
                     self._tidy([key])
@@ -247,32 +247,41 @@ class Copies:
             raise beyond(key, len(data), part)
         return data[part.offset : part.stop]
 
-    def _read(self, key: str, byte_range: ByteRange | None) -> bytes | Blob | None:
-        data: bytes | None = self._db.execute(_GET, (key,)).get
-        if data is None:
-            return self._files.read(key, byte_range)
-        return data if byte_range is None else self._cut(key, data, byte_range)
+    def _find(self, statement: str, key: str, in_file: Callable[[], T | None]) -> tuple[Any, T | None]:
+        """Look for a copy's row, then for its file.
 
-    def _size(self, key: str) -> int | None:
-        size: int | None = self._db.execute(_SIZE, (key,)).get
-        return self._files.size(key) if size is None else size
+        What is in neither may have crossed over between the two looks. Then the count of crossings, which
+        the look for the row brings along, has grown since.
+
+        Args:
+            statement: Selects what is wanted of the row (None if there is none), and the count.
+            key: The copy's key.
+            in_file: Looks for the same in the file.
+
+        Returns:
+            What is in the row, what is in the file: one of them, or neither.
+        """
+        row, moves = self._row(statement, key)
+        while row is None:
+            if (file := in_file()) is not None:
+                return None, file
+            self.check()  # an empty mount point is not an absent blob
+            if self._moves() == moves:
+                return None, None
+            row, moves = self._row(statement, key)
+        return row, None
+
+    def _row(self, statement: str, key: str) -> tuple[Any, int]:
+        found: tuple[Any, int] | None = self._db.execute(statement, (key,)).get
+        if found is None:
+            raise self._errors.damaged()
+        return found
 
     def _moves(self) -> int:
         count: int | None = self._db.execute(_MOVES).get
         if count is None:
             raise self._errors.damaged()
         return count
-
-    def _look_again(self, look: Callable[[], T]) -> T:
-        """Look once more for what was not found: it may have crossed over between row and file."""
-        while True:
-            before = self._moves()
-            found = look()
-            if found is not None:
-                return found
-            self.check()  # an empty mount point is not an absent blob
-            if self._moves() == before:
-                return found
 
     def _put_row(self, connection: apsw.Connection, key: str, data: bytes) -> bool:
         """Write a row; tell whether a file is now behind it."""
@@ -304,7 +313,7 @@ class Copies:
 
         try:
             with self._errors:
-                if self._db.execute(_SIZE, (key,)).get is not None:
+                if self._db.execute(_HAS, (key,)).get is not None:
                     self._db.write(lambda connection: connection.execute(_HIDE, (key,)))
                 try:
                     self._db.write(publish)
@@ -322,7 +331,7 @@ class Copies:
 
         def tidy(connection: apsw.Connection) -> None:
             for key in keys:
-                if connection.execute(_SIZE, (key,)).get is not None and self._files.remove(key):
+                if connection.execute(_HAS, (key,)).get is not None and self._files.remove(key):
                     self._files.sync(key)
                 connection.execute(_BARE, (key,))
 
