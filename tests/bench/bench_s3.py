@@ -147,7 +147,7 @@ def _small(quick: bool) -> Iterator[Row]:
                 for what, (ours, boto, other) in ways.items():
                     name = f"s3 tier on {make}: {what} of 4 KiB, {many} thread{'s' * (many > 1)}"
                     peers = {"boto3": all_of(boto), "obstore": all_of(other)}
-                    yield _better(name, all_of(ours), peers, 3 if quick else 9, 0.9)
+                    yield _better(name, all_of(ours), peers, 3 if quick else 21, 0.9)
 
 
 def _large(quick: bool) -> Iterator[Row]:
@@ -233,7 +233,7 @@ def _proved(quick: bool) -> Iterator[Row]:
 def _cold(quick: bool) -> Iterator[Row]:
     for make in ("minio", "versitygw"):
         with _server(make) as (server, folder):
-            yield _cold_on(server, folder, 50 if quick else 300, 3 if quick else 11)
+            yield _cold_on(server, folder, 50 if quick else 300, 3 if quick else 31)
 
 
 def _cold_on(server: S3Server, folder: Path, count: int, n: int) -> Row:

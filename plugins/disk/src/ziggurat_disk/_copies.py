@@ -48,7 +48,8 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS moves (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO moves VALUES (1, 0)",
 )
-_GET = "SELECT (SELECT data FROM small WHERE key = ?), count FROM moves"
+_GET = "SELECT data FROM small WHERE key = ?"
+_LOOK = "SELECT (SELECT data FROM small WHERE key = ?), count FROM moves"
 _SIZE = "SELECT (SELECT length(data) FROM small WHERE key = ?), count FROM moves"  # reads no data
 _HAS = "SELECT 1 FROM small WHERE key = ?"
 _KEYS = "SELECT key FROM small WHERE key > ? ORDER BY key LIMIT 1000"
@@ -119,24 +120,26 @@ class Copies:
 
     def get(self, key: str, byte_range: ByteRange | None) -> bytes | Blob | None:
         """Give a copy, or a range of it, open; None if there is none."""
-        in_file: Callable[[], bytes | Blob | None] = partial(self._files.read, key, byte_range)
         try:
-            row, file = self._find(_GET, key, in_file)
+            data: bytes | None = self._db.execute(_GET, (key,)).get
+            if data is None:
+                found: bytes | Blob | None
+                data, found = self._find(_LOOK, key, partial(self._files.read, key, byte_range))
+                if data is None:
+                    return found
         except Exception as error:
             if told := self._errors.tell(error):  # spelled out: this is the path that every small read takes
                 raise told from error
             raise
-        if row is None:
-            return file
-        if type(row) is not bytes:
+        if type(data) is not bytes:
             raise self._errors.damaged()
-        return row if byte_range is None else self._cut(key, row, byte_range)
+        return data if byte_range is None else self._cut(key, data, byte_range)
 
     def size(self, key: str) -> int | None:
         """Bytes of a copy, None if there is none."""
         with self._errors:
-            row, file = self._find(_SIZE, key, partial(self._files.size, key))
-            return file if row is None else row
+            size, found = self._find(_SIZE, key, partial(self._files.size, key))
+            return found if size is None else size
 
     def put(self, key: str, content: bytes | Blob) -> int:
         """Keep a copy, whole and at once; return its bytes.
