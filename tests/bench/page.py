@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from tests.bench.harness import Row, cells
@@ -31,8 +32,9 @@ def machine() -> str:
     )
 
 
+@cache
 def _commit() -> str:
-    """The commit that was measured, marked when the tree differs from it."""
+    """The commit that was measured, marked when the tree differs from it; looked up before the page differs."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, text=True, check=False
     )
