@@ -34,7 +34,7 @@ def machine() -> str:
 
 @cache
 def _commit() -> str:
-    """The commit that was measured, marked when the tree differs from it; looked up before the page differs."""
+    """The commit that was measured, marked when the tree differed from it before the page was written."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, text=True, check=False
     )
