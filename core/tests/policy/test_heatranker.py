@@ -52,7 +52,7 @@ def test_the_guard_finds_tables_that_mislead():
     guard, rng = Guard(20_000, hazards, random.Random(1), 0.0, 0.0, "heat"), random.Random(2)
     assert guard.rule == "heat"
     for now in range(20_000):
-        guard.access(hash_of(f"k{int(rng.paretovariate(0.4)) % 2_000}"), 100, now)
+        guard.access(hash_of(f"k{int(rng.paretovariate(0.4)) % 2_000}"), 100, 0, now)
     assert guard.rule == "slru"
 
 

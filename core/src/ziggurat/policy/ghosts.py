@@ -27,15 +27,17 @@ class Ghosts:
             The smallest of a bucket is free, or the oldest.
     """
 
-    __slots__ = ("_buckets", "_hashes", "entries", "number")
+    __slots__ = ("_buckets", "_fewest", "_hashes", "_most", "entries", "number")
 
     def __init__(self) -> None:
         self._clear(_LEAST // _WAYS)
 
     def _clear(self, buckets: int) -> None:
         self._buckets, self.number = buckets, 0
-        self._hashes = array("q", bytes(8 * buckets * _WAYS))
-        self.entries = array("q", [_FREE]) * (buckets * _WAYS)
+        slots = buckets * _WAYS
+        self._fewest, self._most = (slots - 2 * _LEAST) // (3 * _ROOM), slots // _ROOM
+        self._hashes = array("q", bytes(8 * slots))
+        self.entries = array("q", [_FREE]) * slots
 
     @property
     def nbytes(self) -> int:
@@ -50,14 +52,8 @@ class Ghosts:
             entry: What is known of its accesses, not negative.
             residents: How many are resident now.
         """
-        slots = len(self._hashes)
-        want = _ROOM * residents
-        if want > slots or slots > 3 * want + 2 * _LEAST:
-            want = max(_LEAST, want)
-            self._resize(want + want // 4)
-        self._insert(hashed, entry)
-
-    def _insert(self, hashed: int, entry: int) -> None:
+        if not self._fewest <= residents <= self._most:
+            self._resize(residents)
         entries = self.entries
         base = (hashed >> 20) % self._buckets * _WAYS
         bucket = entries[base : base + _WAYS]
@@ -86,10 +82,11 @@ class Ghosts:
                 self._hashes[slot], self.entries[slot] = 0, _FREE
                 self.number -= 1
 
-    def _resize(self, slots: int) -> None:
+    def _resize(self, residents: int) -> None:
         rows = sorted(
             (entry, hashed) for entry, hashed in zip(self.entries, self._hashes, strict=True) if entry >= 0
         )
-        self._clear(-(-slots // _WAYS))
+        want = max(_LEAST, _ROOM * residents)
+        self._clear(-(-(want + want // 4) // _WAYS))
         for entry, hashed in rows:
-            self._insert(hashed, entry)
+            self.put(hashed, entry, residents)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 
 from ziggurat.policy.hazards import Hazards
-from ziggurat.policy.sampling import Residents, Rule
+from ziggurat.policy.order import Rule
+from ziggurat.policy.residents import Residents
+from ziggurat.policy.segments import Segments
 
 __all__ = ["Guard"]
 
@@ -31,7 +33,9 @@ class Guard:
         first: The rule that begins.
     """
 
-    __slots__ = ("_capacity", "_first", "_missed", "_missed_bytes", "_misses", "_shadows", "mask", "rule")
+    __slots__ = (
+        "_capacity", "_first", "_heat", "_missed", "_missed_bytes", "_misses", "_slru", "mask", "rule",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -43,11 +47,8 @@ class Guard:
         first: Rule = "slru",
     ) -> None:
         self._capacity, self._misses = capacity, misses
-        self._shadows = [
-            Residents[int](capacity, hazards, random.Random(rng.random()), misses, quiet, learn=False)  # noqa: S311 - it samples
-            for _ in range(2)
-        ]
-        self._shadows[1].rule = "slru"
+        self._heat = Residents[int](capacity, hazards, rng, misses, quiet, learn=False)
+        self._slru = Segments(capacity)
         self._missed, self._missed_bytes = [0.0, 0.0], [0.0, 0.0]
         self.rule: Rule = first
         self._first = first
@@ -57,7 +58,7 @@ class Guard:
     @property
     def residents(self) -> int:
         """Blocks in both shadows."""
-        return sum(len(shadow.keys) for shadow in self._shadows)
+        return len(self._heat.slots) + len(self._slru)
 
     @property
     def capacity(self) -> int:
@@ -69,16 +70,25 @@ class Guard:
         self._capacity = capacity
         self._share(self.mask, now)
 
-    def access(self, hashed: int, size: int, now: int) -> Rule:
-        """An access of the share: the rule that decides from now on."""
-        shadows = self._shadows
-        heat = shadows[0]
-        number = len(heat.keys)
+    def access(self, hashed: int, size: int, level: int, now: int) -> Rule:
+        """An access of the share.
+
+        Args:
+            hashed: Hash of the block's key.
+            size: Its bytes.
+            level: Of its use, this time counted; see `ziggurat.policy.history.level_of`.
+            now: The time.
+
+        Returns:
+            The rule that decides from now on.
+        """
+        heat = self._heat
+        number = len(heat.slots)
         fade = 1 - 1 / (number + 8)
-        for at in (0, 1):
-            missed = not shadows[at].access(hashed, hashed, size, now)
-            self._missed[at] = self._missed[at] * fade + missed
-            self._missed_bytes[at] = self._missed_bytes[at] * fade + missed * size
+        hits = heat.access(hashed, hashed, size, now), self._slru.access(hashed, size, level)
+        for at, hit in enumerate(hits):
+            self._missed[at] = self._missed[at] * fade + (not hit)
+            self._missed_bytes[at] = self._missed_bytes[at] * fade + (0 if hit else size)
         if number > (_MOST if self.mask > 1 else _MOST_EARLY):
             self._share(self.mask * 2 + 1, now)
         elif heat.ghosts.number:
@@ -104,9 +114,11 @@ class Guard:
 
     def _share(self, mask: int, now: int) -> None:
         self.mask = mask
-        for shadow in self._shadows:
-            shadow.capacity = max(1, self._capacity // (mask + 1))
-            for key in [key for key in shadow.slots if key & mask]:
-                shadow.remove(shadow.slots[key])
-            shadow.ghosts.keep(mask)
-            shadow.shrink(now)
+        capacity = max(1, self._capacity // (mask + 1))
+        self._slru.capacity = self._heat.capacity = capacity
+        self._slru.keep(mask)
+        self._slru.shrink()
+        for key in [key for key in self._heat.slots if key & mask]:
+            self._heat.remove(self._heat.slots[key])
+        self._heat.ghosts.keep(mask)
+        self._heat.shrink(now)

@@ -90,7 +90,11 @@ class Hazards:
         return True
 
     def _fit(self) -> Iterator[None]:
-        reuses, risks, octaves = self.reuses, self.risks, range(OCTAVES)
+        reuses, risks = self.reuses, self.risks
+        oldest = OCTAVES - 1
+        while oldest and not any(reuses[oldest::OCTAVES]) and not any(risks[oldest::OCTAVES]):
+            oldest -= 1
+        octaves = range(min(oldest + 2, OCTAVES))  # one more than was seen: ages grow until the next fit
         rows = [
             row
             for row in range(CLASSES)
@@ -127,8 +131,8 @@ class Hazards:
                 (reuses[cell + octave] + _PSEUDO) / (risks[cell + octave] + _PSEUDO / rates[row][octave])
                 for octave in octaves
             ]
-            self._rates[cell : cell + OCTAVES] = rate
-            self.values[cell : cell + OCTAVES] = _gittins(rate)
+            self._rates[cell : cell + len(octaves)] = rate
+            self.values[cell : cell + len(octaves)] = _gittins(rate)
             yield
 
     def next_use(self, row: int, age: int) -> float | None:
@@ -189,9 +193,9 @@ def _gittins(rate: list[float]) -> list[float]:
     survive = [math.exp(-x * (1 << octave) / 2) for octave, x in enumerate(rate)]
     hold = [(1 - s) / x for s, x in zip(survive, rate, strict=True)]
     # From the oldest to the youngest: an octave joins the horizon after it while that makes the ratio better.
-    values = [0.0] * OCTAVES
+    values = [0.0] * len(rate)
     blocks: list[tuple[float, float, float, float]] = []
-    for octave in range(OCTAVES - 1, -1, -1):
+    for octave in range(len(rate) - 1, -1, -1):
         left = survive[octave]
         chance, time = 1 - left, hold[octave]
         ratio = chance / time

@@ -18,14 +18,14 @@ from ziggurat.policy.hazards import Hazards
 from ziggurat.policy.heatranker import HeatRanker, hash_of
 from ziggurat.policy.history import STATE_BITS
 from ziggurat.policy.protocols import Forecast, Index, PolicyType, Ranker
-from ziggurat.policy.sampling import Residents
+from ziggurat.policy.residents import Residents
 
 __all__ = ["HeatIndex", "HeatParameters", "HeatRanker", "make_index", "make_ranker", "policy"]
 
 _HITS = 16_384
 _QUIET = 0.1
 _HALVE = 20_000
-_FIT = 1_024
+_FIT = 2_048
 
 
 @frozen
@@ -128,11 +128,11 @@ class HeatIndex:
                 residents.remove(slot)
                 victims.append(key)
             hashed = hash_of(key)
-            guard = self._guard
-            if guard is not None and not hashed & guard.mask:
-                residents.rule = guard.access(hashed, size, now)
             self._learn(now)
             victims += residents.admit(key, hashed, size, now)
+            guard = self._guard
+            if guard is not None and not hashed & guard.mask:
+                residents.rule = guard.access(hashed, size, residents.level(residents.slots[key]), now)
             return tuple(victims)
 
     def drop(self, key: str) -> bool:
@@ -156,7 +156,7 @@ class HeatIndex:
             return Forecast(residents.value(slot, self._now), next_use, "accesses")
 
     def __len__(self) -> int:
-        return len(self._residents.keys)
+        return len(self._residents.slots)
 
     def __contains__(self, key: object) -> bool:
         return key in self._residents.slots
@@ -177,11 +177,11 @@ class HeatIndex:
         residents, guard = self._residents, self._guard
         if now - residents.last(slot) < residents.quiet:
             return
+        residents.touch(slot, now)
         if guard is not None:
             hashed = residents.hashes[slot]
             if not hashed & guard.mask:
-                residents.rule = guard.access(hashed, residents.sizes[slot], now)
-        residents.touch(slot, now)
+                residents.rule = guard.access(hashed, residents.sizes[slot], residents.level(slot), now)
 
     def _learn(self, now: int) -> None:
         residents, hazards = self._residents, self._hazards
@@ -189,10 +189,10 @@ class HeatIndex:
         hazards.step()
         if now >= self._next_fit:
             hazards.start()
-            self._next_fit = now + max(256, min(max(_FIT, len(residents.keys) // 10), now // 8))
+            self._next_fit = now + max(256, min(max(_FIT, len(residents.slots) // 10), now // 8))
         if now >= self._next_halving:
             hazards.halve()
-            self._next_halving = now + max(_HALVE, 8 * (len(residents.keys) + residents.ghosts.number))
+            self._next_halving = now + max(_HALVE, 8 * (len(residents.slots) + residents.ghosts.number))
 
 
 def make_index(

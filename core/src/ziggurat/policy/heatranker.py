@@ -10,7 +10,7 @@ import mmh3
 
 from ziggurat.policy.guard import Guard
 from ziggurat.policy.hazards import Hazards
-from ziggurat.policy.history import OCTAVES, gap_after
+from ziggurat.policy.history import OCTAVES, gap_after, level_of
 from ziggurat.policy.protocols import Forecast, R, Row
 
 __all__ = ["HeatRanker", "hash_of"]
@@ -68,14 +68,15 @@ class HeatRanker:
         with self._lock:
             self._accesses += 1
             self._hazards.step()
+            octave = _octave(row, now)
+            gap = gap_after(row.count, row.gap, octave) if row.count else 0.0
             guard = self._guard
             if guard is not None and not (hashed := hash_of(row.key)) & guard.mask:
-                guard.access(hashed, row.size, self._tick(now))
-            if row.count < 1:
-                return 0.0
-            octave = _octave(row, now)
-            self._hazards.reuses[self._hazards.row(row.count, row.gap) + octave] += 1.0
-            return gap_after(row.count, row.gap, octave)
+                level = level_of(self._hazards.row(row.count + 1, gap))
+                guard.access(hashed, row.size, level, self._tick(now))
+            if row.count:
+                self._hazards.reuses[self._hazards.row(row.count, row.gap) + octave] += 1.0
+            return gap
 
     def watch(
         self, residents: Sequence[Row], entries: int, ghosts: Sequence[Row], gone: int, now: float

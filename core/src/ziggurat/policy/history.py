@@ -8,8 +8,8 @@ above them the mean in sixteenths of an octave.
 from __future__ import annotations
 
 __all__ = [
-    "CELLS", "CLASSES", "GAPS", "NEW", "OCTAVES", "STATE", "STATE_BITS", "USES", "WIDTH",
-    "class_of", "gap_after", "state_after",
+    "CELLS", "CLASSES", "GAPS", "LEVELS", "NEW", "OCTAVES", "STATE", "STATE_BITS", "WIDTH",
+    "class_of", "gap_after", "level_of", "state_after",
 ]  # fmt: skip
 
 OCTAVES = 40
@@ -67,8 +67,15 @@ def state_after(state: int, octave: int) -> int:
     return ((state >> 4) + latest >> 1) << 4 | (count + 1 if count < _MOST else _MOST)
 
 
-USES = [min(state & 15, _MOST) for state in range(1 << STATE_BITS)]
-"""The access count of each state, 9 for all above."""
+_USES = [min(state & 15, _MOST) for state in range(1 << STATE_BITS)]
 
-CELLS = [class_of(uses, min((state >> 4) / 16, OCTAVES)) * OCTAVES for state, uses in enumerate(USES)]
+CELLS = [class_of(uses, min((state >> 4) / 16, OCTAVES)) * OCTAVES for state, uses in enumerate(_USES)]
 """Where the class of each state begins in a table of `OCTAVES` cells for each class."""
+
+LEVELS = 4
+"""Levels of use that segmented LRU tells apart."""
+
+
+def level_of(cell: int) -> int:
+    """The level of the class that begins at a cell: 0 after one access, 1 after two, 2 up to four, else 3."""
+    return min(cell // (GAPS * OCTAVES), LEVELS - 1)
