@@ -56,8 +56,8 @@ def proved_leaves(
     elif large:
         yield from _pipelined(tier, blob, run, view, hashers)
     else:
-        for want, data in _arriving(tier, blob, run, view):
-            yield want, data, proves_leaf(want.cid, data)
+        for leaf in _arriving(tier, blob, run, view):
+            yield leaf.settle()
 
 
 class _Placed:
@@ -97,38 +97,58 @@ def _all_ended(pool: Executor, placed: _Placed, run: list[Want]) -> Iterator[Pro
 def _pipelined(
     tier: StoreTier, blob: Blob, run: list[Want], view: memoryview, hashers: Executor
 ) -> Iterator[Proved]:
-    """Prove leaves in other threads while the next ones arrive."""
-    proving: deque[tuple[Want, memoryview, Future[bool]]] = deque()
+    """Place and prove leaves in other threads while the next ones arrive; ends when no thread is at work."""
+    settling: deque[Future[Proved]] = deque()
     arriving = _arriving(tier, blob, run, view)
     broken: Exception | None = None
-    while True:
-        try:
-            want, data = next(arriving)
-        except StopIteration:
-            break
-        except TierError as error:
-            broken = error
-            break
-        proving.append((want, data, hashers.submit(proves_leaf, want.cid, data)))
-        if len(proving) > _AHEAD:
-            first, piece, proof = proving.popleft()
-            yield first, piece, proof.result()
-    for first, piece, proof in proving:
-        yield first, piece, proof.result()
+    try:
+        while True:
+            try:
+                leaf = next(arriving)
+            except StopIteration:
+                break
+            except TierError as error:
+                broken = error
+                break
+            settling.append(hashers.submit(leaf.settle))
+            if len(settling) > _AHEAD:
+                yield settling.popleft().result()
+        while settling:
+            yield settling.popleft().result()
+    finally:
+        for future in settling:
+            future.cancel()
+        wait(settling)
     if broken is not None:
         raise broken
 
 
-def _arriving(
-    tier: StoreTier, blob: Blob, run: list[Want], view: memoryview
-) -> Iterator[tuple[Want, memoryview]]:
-    """Cut a body into the leaves of a run, each copied to its place."""
+class _Arrived:
+    """A leaf that arrived in pieces, and its place."""
+
+    __slots__ = ("_pieces", "_place", "_want")
+
+    def __init__(self, want: Want, place: memoryview, pieces: list[memoryview]) -> None:
+        self._want, self._place, self._pieces = want, place, pieces
+
+    def settle(self) -> Proved:
+        """Copy it to its place and prove it there."""
+        filled = 0
+        for piece in self._pieces:
+            self._place[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        self._pieces = []
+        return self._want, self._place, proves_leaf(self._want.cid, self._place)
+
+
+def _arriving(tier: StoreTier, blob: Blob, run: list[Want], view: memoryview) -> Iterator[_Arrived]:
+    """Cut a body into the leaves of a run."""
     start = run[0].offset
     chunks = iter(blob.chunks())
     chunk = memoryview(b"")
     for want in run:
         first, size = want.offset - start, want.size or 0
-        filled = 0
+        pieces, filled = list[memoryview](), 0
         while filled < size:
             if not chunk:
                 following = next(chunks, None)
@@ -136,9 +156,10 @@ def _arriving(
                     have = first + filled
                     raise tier.corrupt("", f"gave a body that ended after {have} of {len(view)} bytes")
                 chunk = memoryview(following)
+                if not chunk.readonly:  # a backend may fill its buffer again for the next chunk
+                    chunk = memoryview(bytes(chunk))
                 continue
-            count = min(len(chunk), size - filled)
-            view[first + filled : first + filled + count] = chunk[:count]
-            chunk = chunk[count:]
-            filled += count
-        yield want, view[first : first + size]
+            pieces.append(chunk[: size - filled])
+            filled += len(pieces[-1])
+            chunk = chunk[len(pieces[-1]) :]
+        yield _Arrived(want, view[first : first + size], pieces)
