@@ -192,7 +192,7 @@ CASES = [
     (S3 + "options.labels.'a b' = 3", "6: tier[0].options.labels.'a b': expected text, got an integer"),
     (
         S3 + "options.wait = '1 y'",
-        "6: tier[0].options.wait: '1 y' has the unknown unit 'y'; units are ms, s, min, h",
+        "6: tier[0].options.wait: '1 y' has the unknown unit 'y'; units are us, ms, s, min, h",
     ),
     (
         S3 + "options.key_id = 'far too long'",

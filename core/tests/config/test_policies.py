@@ -123,6 +123,7 @@ def test_costs_are_read(read: Callable[..., StackConfig]) -> None:
     ).tiers[0]
     assert tier.cost == Cost(0.08, 4e-7, 0.09, 1.0)
     assert tier.cost.priced
+    assert read(RAM + 'cost = { latency = "1us" }\n' + ARCHIVE).tiers[0].cost == Cost(0.000001)
     assert not read(RAM + ARCHIVE).tiers[0].cost.priced
 
 

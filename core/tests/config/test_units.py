@@ -69,6 +69,8 @@ def test_wrong_sizes(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
+        ("1us", 0.000001),
+        ("250 us", 0.00025),
         ("500 ms", 0.5),
         ("5 s", 5.0),
         ("2 min", 120.0),
@@ -86,9 +88,11 @@ def test_durations(text: str | float, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("5 µs", "units are us"),
+        ("5 Us", "did you mean 'us'?"),
         ("5 m", "did you mean 'ms' or 'min'?"),
         ("5 S", "did you mean 's'?"),
-        ("5 d", "units are ms, s, min, h"),
+        ("5 d", "units are us, ms, s, min, h"),
         ("-5 s", "is not a duration"),
         ("inf", "is not a duration"),
         (math.inf, "finite"),
@@ -153,7 +157,17 @@ def test_the_shortest_exact_text(size: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (0.5, "500 ms"), (5.0, "5 s"), (90, "90 s"), (120, "2 min")]
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.000001, "1 us"),
+        (0.00025, "250 us"),
+        (0.001, "1 ms"),
+        (0.5, "500 ms"),
+        (5.0, "5 s"),
+        (90, "90 s"),
+        (120, "2 min"),
+    ],
 )
 def test_durations_as_people_write_them(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text

@@ -1,6 +1,6 @@
 """Sizes and durations as people write them: "100 MB", "1 GiB", "500 ms", "2 min".
 
-Decimal and binary units are those of IEC 80000-13: MB is 10^6 bytes, MiB is 2^20.
+Decimal and binary units are those of IEC 80000-13: MB is 10^6 bytes, MiB is 2^20. A microsecond is "us".
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ SIZE_UNITS: Mapping[str, int] = {
 """Bytes in each unit of size."""
 
 TIME_UNITS: Mapping[str, Fraction] = {
+    "us": Fraction(1, 1_000_000),
     "ms": Fraction(1, 1000),
     "s": Fraction(1),
     "min": Fraction(60),
