@@ -13,6 +13,8 @@ import pytest
 
 from ziggurat import open_store
 from ziggurat.cli._plot import svg_plot, text_plot
+from ziggurat.cli.look import _expected
+from ziggurat.engine.records import Expectation
 
 STACK = """
 [store]
@@ -173,6 +175,15 @@ def test_plots_hold_flat_curves_and_odd_names() -> None:
     ElementTree.fromstring(drawn)
     assert "&lt;&amp;&gt;" in drawn
     json.dumps(lines)
+
+
+@pytest.mark.parametrize(("next_use", "shown"), [(0.00177, "0.0018 s"), (2.0, "2 s"), (86400.4, "86,400 s")])
+def test_a_next_use_within_a_second_is_shown(next_use: float, shown: str) -> None:
+    (line,) = _expected([Expectation("ssd", "heat", "key", 0.5, next_use, "seconds", 6, 7)])
+    assert line == (
+        f"ssd (heat) values its coldest block 0.5, next use expected in {shown}; "
+        "of 7 neighbours 6 would go before it"
+    )
 
 
 def test_explain_shows_the_score_as_it_is_configured(run: Callable[..., Any], place: Path) -> None:

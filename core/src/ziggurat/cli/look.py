@@ -233,7 +233,8 @@ def _expected(blocks: list[Expectation]) -> list[str]:
     text = f"{first.tier} ({first.policy}) values its coldest block {coldest.value:.3g}"
     if coldest.next_use is not None:
         unit = "s" if coldest.unit == "seconds" else coldest.unit
-        text += f", next use expected in {coldest.next_use:,.0f} {unit}"
+        soon = coldest.next_use < 10
+        text += f", next use expected in {coldest.next_use:{'.2g' if soon else ',.0f'}} {unit}"
     if coldest.rank is not None:
         text += f"; of {plural(coldest.neighbours, 'neighbour')} {coldest.rank} would go before it"
     return [text]
