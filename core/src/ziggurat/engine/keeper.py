@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterator
 
 from ziggurat.catalog import Catalog, CopyRow
 from ziggurat.content import Cid, as_key
@@ -22,6 +22,8 @@ from ziggurat.errors import (
 from ziggurat.tiers import StoreTier
 
 __all__ = ["Keeper"]
+
+_Place = tuple[str, str]  # a medium, and the key under which it keeps something
 
 
 class Keeper:
@@ -113,37 +115,38 @@ class Keeper:
                 "first, or remove the root",
                 cid=cid,
             )
-        sights: dict[tuple[str, str], bool] = {}
-        stranded = [
-            child
-            for child in self._catalog.carried(key, medium)
-            if not any(self._seen(row, sights) for row in self._others(child, key, medium))
-        ]
-        if stranded:
+        sights: dict[_Place, bool] = {}
+        if stranded := list(self._stranded(key, medium, sights)):
             more = f" and {len(stranded) - 1} more" if len(stranded) > 1 else ""
             raise LastCopy(
                 f"tier {tier.name!r} keeps the last copy of {stranded[0]}{more} that can be seen, as part of"
-                f" {cid}",
+                f" {cid}; copy that to another store first",
                 cid=cid,
             )
 
-    def _others(self, child: str, key: str, medium: str, gone: Collection[str] = ()) -> list[CopyRow]:
-        """The copies that are left of a child when a medium gives up a closure, after others that went."""
-        lost = {key, *gone}
-        rows = self._catalog.copies(child)
-        return [row for row in rows if row.medium != medium or (row.under or row.key) not in lost]
+    def _stranded(self, key: str, medium: str, sights: dict[_Place, bool]) -> Iterator[str]:
+        """What is kept, is carried by a closure, and cannot be seen anywhere else.
+
+        Args:
+            key: Plain key of the closure's root.
+            medium: Which gives it up.
+            sights: What was asked already; False for what was given up, or would have been.
+        """
+        for child in self._catalog.carried(key, medium):
+            rows = self._catalog.copies(child)
+            if not any(self._seen(row, sights) for row in rows if _place(row) != (medium, key)):
+                yield child
 
     def _kept_elsewhere(self, cid: Cid, medium: str) -> bool:
         """True if another store tier keeps the blob: the catalog says so, and the tier itself."""
         rows = self._catalog.copies(str(cid.key))
         return any(self._seen(row, {}) for row in rows if row.medium != medium)
 
-    def _seen(self, row: CopyRow, sights: dict[tuple[str, str], bool]) -> bool:
+    def _seen(self, row: CopyRow, sights: dict[_Place, bool]) -> bool:
         """Whether a tier says that it keeps a copy, or what carries it; each is asked once."""
-        asked = row.under or row.key
-        place = row.medium, asked
+        place = medium, asked = _place(row)
         if place not in sights:
-            tier = self._places.tier_of(row.medium)
+            tier = self._places.tier_of(medium)
             try:
                 sights[place] = tier is not None and tier.has(as_key(asked).cid)
             except TierError:
@@ -158,10 +161,11 @@ class Keeper:
         Args:
             dry_run: Only say what would go.
         """
+        sights: dict[_Place, bool] = {}
         with self._lock.exclusive():
-            return tuple(self._sweep(tier, dry_run) for tier in self._places.stores)
+            return tuple(self._sweep(tier, dry_run, sights) for tier in self._places.stores)
 
-    def _sweep(self, tier: StoreTier, dry_run: bool) -> Collected:
+    def _sweep(self, tier: StoreTier, dry_run: bool, sights: dict[_Place, bool]) -> Collected:
         try:
             medium = self._own_medium(tier)
         except ZigguratError as error:
@@ -175,19 +179,16 @@ class Keeper:
         except TierError as error:
             failed.append(f"puts that did not end: {error.message}")
         blobs = size = 0
-        gone: set[str] = set()
         for row in self._catalog.unreachable_copies(medium):
-            stranded = (
-                child
-                for child in self._catalog.carried(row.key, medium)
-                if not self._others(child, row.key, medium, gone)
-            )
-            if (child := next(stranded, None)) is not None:
-                failed.append(f"{row.key} carries the last copy of {child}, which is kept")
+            if (child := next(self._stranded(row.key, medium, sights), None)) is not None:
+                failed.append(
+                    f"{row.key} carries the last copy that can be seen of {child}, which is kept: copy that"
+                    " to another store first, or bring back the tier that holds it"
+                )
                 continue
+            sights[medium, row.key] = False  # also when that fails: it may be gone all the same
             if not dry_run and not self._give_up(tier, row, medium, failed, kept):
                 continue
-            gone.add(row.key)
             blobs += 1
             size += row.stored
         return Collected(tier.name, blobs, size, failed=tuple(failed), kept=tuple(kept))
@@ -205,3 +206,7 @@ class Keeper:
         if gone.kept:
             kept.append(f"{row.key}: {gone.kept}")
         return gone.had
+
+
+def _place(row: CopyRow) -> _Place:
+    return row.medium, row.under or row.key
