@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from tests.support.servers.s3 import Rclone, S3Server
@@ -17,7 +18,9 @@ from tests.support.servers.wire import Scripted, error_body
 
 from ziggurat.errors import TierDenied, TierUnavailable, Unsupported
 from ziggurat_s3 import ConnectionOptions, S3Files
+from ziggurat_s3._multiparts import Multiparts
 
+T = TypeVar("T")
 FilesOn = Callable[..., S3Files]
 MIB = 1 << 20
 
@@ -187,6 +190,60 @@ def test_a_listing_of_several_pages_is_read_to_its_end() -> None:
             ("k1", 3),
             ("k2", 3),
         ]
+
+
+def small_pages(server: S3Server, bucket: str) -> list[str]:
+    """The keys of the uploads, read in pages of three."""
+
+    def ask(_: str, function: Callable[[], T]) -> T:
+        return function()
+
+    uploads = Multiparts(lambda: server.client, {"Bucket": bucket, "MaxUploads": 3}, ask)
+    return [one.key for one in uploads.listed("")]
+
+
+def test_several_uploads_to_one_key_are_listed_once_across_pages(s3_server: S3Server, bucket: str) -> None:
+    """versitygw refuses the markers that it gives; MinIO gives all in one page."""
+    keys = list("abbccdeffg")
+    for key in keys:
+        s3_server.client.create_multipart_upload(Bucket=bucket, Key=key)
+    assert small_pages(s3_server, bucket) == keys
+
+
+def test_more_uploads_to_one_key_than_a_page_holds(s3_server: S3Server, bucket: str) -> None:
+    for key in "abbbbc":
+        s3_server.client.create_multipart_upload(Bucket=bucket, Key=key)
+    if s3_server.make == "versitygw":
+        with pytest.raises(TierUnavailable, match="not where: end some first"):
+            small_pages(s3_server, bucket)
+    else:
+        assert small_pages(s3_server, bucket) == list("abbbbc")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [("InvalidArgument", TierUnavailable), ("AccessDenied", TierDenied)]
+)
+def test_a_page_that_is_refused_again_is_an_error(code: str, error: type[Exception]) -> None:
+    asked: list[str] = []
+
+    def answer(method: str, path: str, _: bytes) -> tuple[int, bytes]:
+        if "uploadId" in path:
+            return 200, parts_page(1)
+        asked.append(path)
+        if "key-marker" in path:
+            return 403 if code == "AccessDenied" else 400, error_body(code)
+        more = "<IsTruncated>true</IsTruncated>"
+        following = "<NextKeyMarker>k2</NextKeyMarker><NextUploadIdMarker>k2-id</NextUploadIdMarker>"
+        rows = upload_row("k1", 9) + upload_row("k2", 9)
+        return 200, page("ListMultipartUploadsResult", rows, more + following)
+
+    with Scripted(answer) as server:
+        found = files_at(server.url).ls_uploads("bucket")
+        assert [next(found).key, next(found).key] == ["k1", "k2"]
+        with pytest.raises(error, match=code):
+            next(found)
+    assert ["key-marker=k1" in path for path in asked] == [False, False, True][: len(asked)]
+    assert len(asked) == (3 if code == "InvalidArgument" else 2)
 
 
 @pytest.mark.parametrize("marker", ["", "<NextKeyMarker>k</NextKeyMarker>"])

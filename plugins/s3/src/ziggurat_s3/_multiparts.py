@@ -87,15 +87,14 @@ class Multiparts:
         Raises:
             TierError: The service could not tell; what came before is true, and not all.
         """
-        seen = set()
+        seen = set[str]()
         more = not prefix
-        for one in self._pages(prefix):
-            seen.add(one.upload)
+        for one in self._pages(prefix, seen):
             more = more or one.key != prefix
             yield one
         if not more:
-            for one in self._pages(""):
-                if one.key.startswith(prefix) and one.upload not in seen:
+            for one in self._pages("", seen):
+                if one.key.startswith(prefix):
                     yield one
 
     def held(self, one: Unfinished) -> Held | None:
@@ -137,21 +136,26 @@ class Multiparts:
         )
         return done is not None
 
-    def _pages(self, prefix: str) -> Iterator[Unfinished]:
+    def _pages(self, prefix: str, seen: set[str]) -> Iterator[Unfinished]:
+        """What was not seen before, page by page."""
+        asked: dict[str, Any] = {"Prefix": prefix, **self._extra}
         marker: dict[str, Any] = {}
+        again: dict[str, Any] | None = None
         while True:
             page = self._answer(
                 prefix,
-                partial(_page, {"Prefix": prefix, **marker, **self._extra}),
+                partial(_page, asked, marker, again),
                 none=("NoSuchUpload",),  # a make's word for none
             )
             if page is None:
                 return
-            rows, following = page
-            yield from rows
-            if following is None:
+            for row in page.rows:
+                if row.upload not in seen:
+                    seen.add(row.upload)
+                    yield row
+            if page.following is None:
                 return
-            marker = following
+            marker, again = page.following, page.again
 
     def _answer(
         self, key: str, request: Callable[[S3Client], T], none: tuple[str, ...] = NO_UPLOAD
@@ -170,17 +174,52 @@ class Multiparts:
         return self._ask(key, asked)
 
 
-def _page(asked: dict[str, Any], s3: S3Client) -> tuple[list[Unfinished], dict[str, Any] | None]:
-    """One page of a listing, and where the next one begins, None for its end."""
-    page: Any = s3.list_multipart_uploads(**asked)
+@frozen
+class _Page:
+    """One page of a listing.
+
+    Attributes:
+        rows: What is on it.
+        following: Where the next one begins, as the service says; None at the end.
+        again: Where one begins that has all uploads to its last key once more; None if it has no other key,
+            and so would only come again.
+    """
+
+    rows: list[Unfinished]
+    following: dict[str, Any] | None = None
+    again: dict[str, Any] | None = None
+
+
+def _page(asked: dict[str, Any], marker: dict[str, Any], again: dict[str, Any] | None, s3: S3Client) -> _Page:
+    """The page that begins at a marker.
+
+    versitygw 1.8 names an upload where the next page begins, and refuses it there, because it looks for it
+    among those to later keys. A marker that is only a key stands before the next key, so the last key but one
+    gives all uploads to the last one, and what follows.
+    """
+    try:
+        page: Any = s3.list_multipart_uploads(**asked, **marker)
+    except Exception as error:
+        answer = answer_of(error)
+        if "UploadIdMarker" not in marker or answer is None or answer.code != "InvalidArgument":
+            raise
+        if again is None:
+            raise _lost() from error
+        marker = again
+        page = s3.list_multipart_uploads(**asked, **marker)
     rows = [Unfinished(row["Key"], row["UploadId"], row["Initiated"]) for row in page.get("Uploads", ())]
     if not page.get("IsTruncated"):
-        return rows, None
+        return _Page(rows)
     names = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
     following = {name: page[told] for name, told in names.items() if page.get(told)}
-    if not following or following.items() <= asked.items():
-        raise TierUnavailable("the listing of uploads says that there is more, and not where: end some first")
-    return rows, following
+    if not following or following.items() <= marker.items():
+        raise _lost()
+    before = next((row.key for row in reversed(rows) if row.key != rows[-1].key), None)
+    return _Page(rows, following, None if before is None else {"KeyMarker": before})
+
+
+def _lost() -> TierUnavailable:
+    return TierUnavailable("the listing of uploads says that there is more, and not where: end some first")
 
 
 def _parts(asked: dict[str, Any], s3: S3Client) -> Any:
