@@ -57,7 +57,8 @@ class Held:
         parts: How many parts have arrived.
         size: Bytes of them.
         last: When the last one arrived, None for none.
-        age: Seconds since then, or since the upload was begun, by the clock of this machine.
+        age: Seconds since then, or since the upload was begun, by the clock of this machine; 0 if the service
+            does not say of every part when it arrived, because then somebody may be at work.
     """
 
     parts: int
@@ -104,6 +105,7 @@ class Multiparts:
             TierError: It could not tell.
         """
         parts = size = marker = 0
+        timed = True
         last: datetime | None = None
         while True:
             more: dict[str, Any] = {"PartNumberMarker": marker} if marker else {}
@@ -114,13 +116,15 @@ class Multiparts:
             for row in page.get("Parts", ()):
                 parts += 1
                 size += int(row.get("Size") or 0)
-                if (arrived := row.get("LastModified")) is not None and (last is None or arrived > last):
+                arrived = row.get("LastModified")
+                timed = timed and arrived is not None
+                if arrived is not None and (last is None or arrived > last):
                     last = arrived
             following = int(page.get("NextPartNumberMarker") or 0)
             if not page.get("IsTruncated") or following <= marker:
                 break
             marker = following
-        return Held(parts, size, last, _age(max(one.begun, last or one.begun)))
+        return Held(parts, size, last, _age(max(one.begun, last or one.begun)) if timed else 0.0)
 
     def abort(self, key: str, upload: str) -> bool:
         """Have the service forget an upload.

@@ -98,7 +98,9 @@ def _held(service: Service, bucket: str) -> str:
         with suppress(TierError):  # the answer to the deletion stands, whatever this one is
             if there():
                 found.append(what)
-    return "; and ".join(found) or "what the service does not list: ask who runs it"
+    return (
+        "; and ".join(found) or "what the service does not list, or not to this access key: ask who runs it"
+    )
 
 
 def _versions(told: Any) -> bool:

@@ -212,7 +212,7 @@ class UnfinishedUpload:
         upload_id: The service's identifier.
         begun: When.
         age: Seconds since its last part arrived, or since it was begun, when it was looked at; by the clock
-            of this machine.
+            of this machine. 0 if the service does not say when its parts arrived.
         parts: How many parts the service holds.
         size: Bytes of them.
         last_part: When the last one arrived, None for none.
