@@ -397,6 +397,24 @@ def test_explain_and_stats(run: Run) -> None:
     assert record["tiers"][-1]["used"] == 11
 
 
+def test_stats_add_up_what_other_processes_did(run: Run) -> None:
+    assert process("put", "-", input=b"hello world").returncode == 0
+    for _ in range(2):
+        assert process("cat", HELLO).stdout == b"hello world"
+    names = ("hits", "misses", "bytes_read", "bytes_written", "evictions", "errors")
+    for _ in range(2):  # looking does not count
+        (record,) = run("stats", "--json").records
+        ram, ssd, vault = record["tiers"]
+        # The first read misses both caches and fills them; the second finds the disk cache, and fills memory.
+        assert ram["total"] == dict(zip(names, (0, 2, 0, 22, 0, 0), strict=True), evicted_age=None)
+        assert ssd["total"] == dict(zip(names, (1, 1, 11, 11, 0, 0), strict=True), evicted_age=None)
+        assert vault["total"] == dict(zip(names, (1, 0, 11, 11, 0, 0), strict=True), evicted_age=None)
+        for tier in record["tiers"]:
+            assert [tier[name] for name in names] == [0] * 6, "these are of this process"
+    rows = {line.split()[0]: line.split()[-8:] for line in run("stats").text.splitlines()}
+    assert rows["ssd"] == ["1", "1", "11", "B", "0", "-", "0", "ok"]
+
+
 @pytest.mark.parametrize("profile", ["unixfs-v1-2025", "unixfs-v0-2015"])
 def test_explain_and_evict_whatever_is_cached(run: Run, tmp_path: Path, profile: str) -> None:
     configure(tmp_path, profile=profile)

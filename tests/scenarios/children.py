@@ -167,6 +167,43 @@ def share(store: Store, folder: Path, seed: int) -> None:
     say(reads, cache.hits, cache.evictions)
 
 
+def counts(store: Store) -> str:
+    """What this store did so far, by tier, as JSON."""
+    own = ("hits", "misses", "bytes_read", "bytes_written", "evictions", "errors")
+    return json.dumps(
+        {tier.tier: {name: getattr(tier, name) for name in own} for tier in store.stats().tiers}
+    )
+
+
+def tally(store: Store, folder: Path, seed: int) -> None:
+    """Skewed reads, with a telling now and then; says what it did in all."""
+    import random
+
+    rng = random.Random(seed)
+    cids = [root.cid for root in store.roots()]
+    for number in range(400):
+        store.get(cids[min(int(rng.paretovariate(0.6)), 10**6) % len(cids)])
+        if number % 50 == 49:
+            store._teller.turn()
+    store._parts.filler.drain()
+    assert not store.failures(), store.failures()
+    say(counts(store))
+
+
+def tell_and_go_on(store: Store, folder: Path, seed: int) -> None:
+    """Reads, tells, says what it did so far; then reads on without telling, until somebody kills it."""
+    cids = [root.cid for root in store.roots()]
+    for cid in cids:
+        store.get(cid)
+    store._parts.filler.drain()
+    store._teller.turn()
+    say(counts(store))
+    for cid in cids:
+        store.get(cid)
+    say("more")
+    time.sleep(600)
+
+
 def until_full(store: Store, folder: Path, seed: int) -> None:
     """Puts until nothing fits, ever smaller; says what was acknowledged."""
     from ziggurat.errors import StoreFull

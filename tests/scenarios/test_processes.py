@@ -416,6 +416,8 @@ def test_four_processes_share_one_cache_and_its_experience(tmp_path: Path) -> No
     with open_store(config(tmp_path, **more)) as store:
         cache = store.stats().tiers[0]
         assert cache.policy == "heat"
+        assert cache.total is not None
+        assert cache.total.hits == hits, "no hit of any process is lost, or counted twice"
         assert cache.used == sum(on_medium(tmp_path / "ssd").values()) <= capacity
         assert cache.used > capacity * 0.7
         counted = sum(store.explain(root.cid).accesses for root in store.roots())

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from ziggurat.backend import Info
 from ziggurat.content import Cid
@@ -24,6 +25,7 @@ from ziggurat.engine.records import (
     Removal,
     Saved,
     StackStats,
+    Tally,
     TierStats,
 )
 from ziggurat.errors import (
@@ -416,12 +418,29 @@ def test_explain(run: Run, store: FakeStore) -> None:
 
 
 def test_stats(run: Run, store: FakeStore) -> None:
+    total = Tally(hits=70, misses=8, bytes_read=9000, evictions=4, errors=5, aged=2, age=240.0)
     tier = TierStats("vault", "store", "disk", 1500, None, 3, hits=7)
-    store.answers["stats"] = StackStats((tier,), roots=2, pins=1)
+    store.answers["stats"] = StackStats((tier, evolve(tier, tier="ram", total=total)), roots=2, pins=1)
     text = run("stats").text
     assert "1.5 kB" in text
     assert "2 roots, 1 pin" in text
-    assert run("stats", "--json").records[0]["tiers"][0]["hits"] == 7
+    rows = [line.split() for line in text.splitlines()]
+    assert rows[1][-7:] == ["-", "-", "-", "-", "-", "-", "ok"], (
+        "unknown totals are not this process's counts"
+    )
+    assert rows[2][-9:] == ["70", "8", "9.0", "kB", "4", "120", "s", "5", "ok"]
+    one, two = run("stats", "--json").records[0]["tiers"]
+    assert (one["hits"], one["total"]) == (7, None)
+    assert two["hits"] == 7
+    assert two["total"] == {
+        "hits": 70,
+        "misses": 8,
+        "bytes_read": 9000,
+        "bytes_written": 0,
+        "evictions": 4,
+        "errors": 5,
+        "evicted_age": 120.0,
+    }
 
 
 def test_verify(run: Run, store: FakeStore) -> None:

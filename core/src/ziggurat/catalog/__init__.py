@@ -1,4 +1,4 @@
-"""What is where: roots, copies, edges, pins, user metadata, cache residency, reservations and accesses."""
+"""What is where and was done: roots, copies, edges, pins, user metadata, residency, reservations, counts."""
 
 from ziggurat.catalog.accesses import Accesses
 from ziggurat.catalog.catalog import Catalog
@@ -13,10 +13,12 @@ from ziggurat.catalog.records import (
     MediumRow,
     Reservation,
     RootRow,
+    Tally,
     Usage,
 )
 from ziggurat.catalog.reservations import Reservations
 from ziggurat.catalog.residency import Choose, Residency
+from ziggurat.catalog.tallies import Tallies
 
 __all__ = [
     "Access",
@@ -34,5 +36,7 @@ __all__ = [
     "Reservations",
     "Residency",
     "RootRow",
+    "Tallies",
+    "Tally",
     "Usage",
 ]

@@ -21,6 +21,7 @@ from ziggurat.catalog.records import CopyRow, Counts, Freed, MediumRow, Reservat
 from ziggurat.catalog.reservations import Reservations
 from ziggurat.catalog.residency import Residency
 from ziggurat.catalog.sql import Connection
+from ziggurat.catalog.tallies import Tallies
 from ziggurat.catalog.volatile import Note, Volatile
 from ziggurat.errors import StoreError
 from ziggurat.sqlite import Database
@@ -44,6 +45,7 @@ class Catalog:
         reservations: Room for puts under way.
         accesses: How often blobs were asked for.
         learned: What the policies of its caches have learned.
+        tallies: What all processes did on each tier.
     """
 
     def __init__(self, path: Path, presence: Presence) -> None:
@@ -65,8 +67,8 @@ class Catalog:
             raise
         self.cache = Residency(self._volatile)
         self.reservations = Reservations(self._volatile, lambda medium: self.usage(medium).used)
-        self.accesses = Accesses(self._volatile)
-        self.learned = Learned(self._volatile)
+        self.accesses, self.learned = Accesses(self._volatile), Learned(self._volatile)
+        self.tallies = Tallies(self._volatile)
 
     @classmethod
     def open(cls, path: Path) -> Catalog:

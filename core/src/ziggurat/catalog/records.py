@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import add, sub
 
-from attrs import Factory, frozen
+from attrs import Factory, astuple, frozen
 
 from ziggurat.content.parcel import BlobType
 
@@ -18,6 +19,7 @@ __all__ = [
     "MediumRow",
     "Reservation",
     "RootRow",
+    "Tally",
     "Usage",
 ]
 
@@ -176,3 +178,40 @@ class Admission:
     wanted: tuple[tuple[str, int], ...]
     victims: tuple[str, ...]
     ages: Mapping[str, float] = Factory(dict)
+
+
+@frozen
+class Tally:
+    """What was done on one tier, added up.
+
+    Attributes:
+        hits, misses: Answers to reads.
+        bytes_read, bytes_written: Payload bytes moved.
+        evictions: Blocks or copies given up.
+        errors: Failed calls.
+        aged: Of a cache, how many of the blocks that were evicted for room have a known age: all of few in
+            memory, a sample of many.
+        age: The sum of their ages in seconds, from admission to eviction.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    evictions: int = 0
+    errors: int = 0
+    aged: int = 0
+    age: float = 0.0
+
+    @property
+    def evicted_age(self) -> float | None:
+        """Mean seconds from admission to eviction, None if nothing was evicted for room."""
+        return self.age / self.aged if self.aged else None
+
+    def plus(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(*map(add, astuple(self), astuple(other)))
+
+    def minus(self, other: Tally) -> Tally:
+        """What there is beyond the other."""
+        return Tally(*map(sub, astuple(self), astuple(other)))

@@ -74,7 +74,7 @@ MIGRATIONS: tuple[str, ...] = (_FIRST,)
 SLOT_BITS = 40
 """Bits of the slot in an id of `residency`; above them stands the cache."""
 
-VOLATILE_VERSION = 3
+VOLATILE_VERSION = 4
 """Another version of the volatile part is discarded: nothing in it is worth a migration."""
 
 VOLATILE = """
@@ -130,6 +130,19 @@ CREATE UNIQUE INDEX ghosts_key ON ghosts (cache, key);
 -- What a policy has learned: one row for each cache.
 CREATE TABLE learned (
   cache TEXT NOT NULL, policy TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (cache, policy)
+) STRICT, WITHOUT ROWID;
+
+-- What all processes did on each tier since this file was made.
+CREATE TABLE tallies (
+  tier TEXT PRIMARY KEY,            -- its name: a source and a memory have no other
+  hits INTEGER NOT NULL,
+  misses INTEGER NOT NULL,
+  bytes_read INTEGER NOT NULL,
+  bytes_written INTEGER NOT NULL,
+  evictions INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  aged INTEGER NOT NULL,            -- evicted blocks whose age is known
+  age REAL NOT NULL                 -- sum of their ages, seconds
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE accesses (

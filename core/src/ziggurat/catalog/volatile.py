@@ -1,9 +1,9 @@
 """The second file of the catalog: what may be lost, and therefore never waits for the disk.
 
-Residency of persistent caches, reservations and access counts live here and are never synced. A process that
-dies loses nothing of it: the system still holds its writes. A power cut may tear the file, so the catalog
-proper notes, synced, the boot under which the file is in use, and clears that note when the last user
-has closed and synced it. A lone opener that finds another boot's note discards the file. A cache without
+Residency of persistent caches, reservations, access counts and tallies live here and are never synced. A
+process that dies loses nothing of it: the system still holds its writes. A power cut may tear the file, so
+the catalog proper notes, synced, the boot under which the file is in use, and clears that note when the last
+user has closed and synced it. A lone opener that finds another boot's note discards the file. A cache without
 a row in `caches` is then *unknown*: nothing is admitted to it until what it holds has been listed anew
 (`Residency.adopt`), so bytes without a row never escape the accounts.
 """
@@ -23,6 +23,7 @@ from ziggurat.catalog.guard import Guard
 from ziggurat.catalog.process import boot_id, is_alive, process_identity
 from ziggurat.catalog.schema import APPLICATION, VOLATILE, VOLATILE_VERSION
 from ziggurat.catalog.sql import Connection
+from ziggurat.errors import StoreError
 from ziggurat.sqlite import Database, Execute
 
 __all__ = ["Note", "Volatile"]
@@ -179,9 +180,13 @@ class Volatile:
         """
         if self.guard.closed or not self.guard.here:
             return
-        with self.guard:
-            if self._owner:
-                self._db.write(lambda connection: _forget_owners(connection, [self._owner]))
+        try:
+            with self.guard:
+                if self._owner:
+                    self._db.write(lambda connection: _forget_owners(connection, [self._owner]))
+        except StoreError as error:  # then others free it once this process has ended
+            _log.warning("%s", error)
+        finally:
             self.guard.closed = True
             self._db.close()
         written = self._note.read()

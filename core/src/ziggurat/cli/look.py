@@ -13,7 +13,7 @@ from ziggurat.cli._exit import Exit
 from ziggurat.cli._group import command
 from ziggurat.cli._output import plural, printable, size_text, table
 from ziggurat.cli._session import Session, pass_session
-from ziggurat.engine.records import Candidate, Entry, Expectation, Explanation
+from ziggurat.engine.records import Candidate, Entry, Expectation, Explanation, Tally, TierStats
 
 __all__ = ["explain_command", "has_command", "ls_command", "stat_command", "stats_command"]
 
@@ -249,13 +249,18 @@ def _tier_row(tier: Candidate, of: int | None) -> tuple[str, str, str, str]:
     return tier.tier, tier.role, holds, tier.note
 
 
-@command("stats", examples="ziggurat stats --json | jq '.tiers[] | {tier, used, capacity}'")
+@command("stats", examples="ziggurat stats --json | jq '.tiers[] | {tier, used, hits: .total.hits}'")
 @pass_session
 def stats_command(session: Session) -> None:
-    """Say what each tier holds, and what the store counts.
+    """Say what each tier holds, and what all processes did on it.
 
-    Hits, misses and errors are those of this process: from the command line, of opening the store alone. A
-    program that keeps its store open reads its own from Store.stats().
+    The table adds up hits, misses, bytes read, evictions, their mean age and errors of every process that has
+    used the store since the volatile part of its catalog was made. Each process tells what it did about every
+    half minute and when it ends: one that is killed loses at most the last half minute. A stack without a
+    catalog keeps no totals ("-").
+
+    With --json they stand in "total" of each tier; the counts beside it are those of this process, which from
+    the command line are of opening the store alone.
     """
     found = session.store.stats()
     head = (
@@ -271,12 +276,7 @@ def stats_command(session: Session) -> None:
             size_text(tier.used),
             size_text(tier.capacity),
             "-" if tier.entries is None else str(tier.entries),
-            str(tier.hits),
-            str(tier.misses),
-            size_text(tier.bytes_read),
-            str(tier.evictions),
-            "-" if tier.evicted_age is None else f"{tier.evicted_age:,.0f} s",
-            str(tier.errors),
+            *_totals(tier.total),
             tier.state,
         )
         for tier in found.tiers
@@ -291,7 +291,27 @@ def stats_command(session: Session) -> None:
     )
 
 
-def _tier_stats(tier: Any) -> dict[str, Any]:
+def _totals(total: Tally | None) -> tuple[str, ...]:
+    """Cells of the table from "hits" to "errors"."""
+    if total is None:
+        return ("-",) * 6
+    return (
+        str(total.hits),
+        str(total.misses),
+        size_text(total.bytes_read),
+        str(total.evictions),
+        "-" if total.evicted_age is None else f"{total.evicted_age:,.0f} s",
+        str(total.errors),
+    )
+
+
+def _tier_stats(tier: TierStats) -> dict[str, Any]:
     import attrs
 
-    return attrs.asdict(tier)
+    record = attrs.asdict(tier)
+    if (total := tier.total) is not None:
+        sums = (attrs.fields(Tally).aged, attrs.fields(Tally).age)  # what the mean is made from
+        record["total"] = attrs.asdict(total, filter=attrs.filters.exclude(*sums)) | {
+            "evicted_age": total.evicted_age
+        }
+    return record

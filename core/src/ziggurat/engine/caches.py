@@ -51,8 +51,8 @@ class BlockCache(Protocol):
         """Payload bytes and blocks accounted."""
 
     @property
-    def evicted_age(self) -> float | None:
-        """Mean seconds that evicted blocks had been there, None if none was evicted for room."""
+    def evicted_ages(self) -> tuple[int, float]:
+        """How many blocks of known age were evicted for room, and how many seconds they had been here."""
 
     def expectations(self, keys: Sequence[str]) -> list[Expectation]:
         """What the policy expects of those of the blocks that are here."""
@@ -198,9 +198,9 @@ class VolatileCache:
         return self.index.bytes, len(self.index)
 
     @property
-    def evicted_age(self) -> float | None:
-        """`BlockCache.evicted_age`."""
-        return self._ages.mean
+    def evicted_ages(self) -> tuple[int, float]:
+        """`BlockCache.evicted_ages`; of many blocks, a sample."""
+        return self._ages.count, self._ages.total
 
     def expectations(self, keys: Sequence[str]) -> list[Expectation]:
         """`BlockCache.expectations`; the rank is among random blocks, where the backend can list."""

@@ -171,9 +171,9 @@ class PersistentCache:
             self._experience.exchange(now=True)
 
     @property
-    def evicted_age(self) -> float | None:
-        """`BlockCache.evicted_age`."""
-        return self._ages / self._evicted if self._evicted else None
+    def evicted_ages(self) -> tuple[int, float]:
+        """`BlockCache.evicted_ages`."""
+        return self._evicted, self._ages
 
     def expectations(self, keys: Sequence[str]) -> list[Expectation]:
         """`BlockCache.expectations`; the rank is among random rows of the cache."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
-from attrs import evolve
-
-from ziggurat.catalog import Access, Catalog
+from ziggurat.catalog import Access, Catalog, Tally, Usage
 from ziggurat.content import Cid, Node, as_key
 from ziggurat.engine.blocks import block_keys, first_key
 from ziggurat.engine.caches import BlockCache, CacheStack
@@ -32,6 +31,8 @@ from ziggurat.tiers import StoreTier, Tier
 __all__ = ["Inspector"]
 
 Progress = Callable[[int], None]
+_Held: TypeAlias = tuple[Tier, Usage | None, int | None, str]
+"""A tier, what it holds (None when unknown), its capacity and its state."""
 _SHOWN = 1000
 
 
@@ -328,54 +329,71 @@ class Inspector:
 
     # -- tiers ------------------------------------------------------------------------------------
 
-    def stats(self, dropped: int) -> StackStats:
-        """What every tier did and holds."""
-        tiers = [self._cache_stats(cache) for cache in self._caches.caches]
-        tiers += [self._store_stats(tier) for tier in (*self._places.stores, *self._places.sources)]
+    def stats(
+        self, dropped: int, done: Mapping[str, Tally], totals: Mapping[str, Tally] | None
+    ) -> StackStats:
+        """What every tier did and holds, in file order.
+
+        Args:
+            dropped: Blocks that were not cached because the fill queue was full.
+            done: What this store did, by tier, in file order.
+            totals: What all processes did; None if that is unknown.
+        """
+        held = {cache.tier.name: self._in_cache(cache) for cache in self._caches.caches}
+        held |= {tier.name: self._in_store(tier) for tier in (*self._places.stores, *self._places.sources)}
+        policies = {cache.tier.name: cache.policy for cache in self._caches.caches}
         counts = self._catalog.counts() if self._catalog is not None else None
         return StackStats(
-            tuple(tiers),
+            tuple(
+                _stats(*held[name], policies.get(name), mine, totals[name] if totals is not None else None)
+                for name, mine in done.items()
+            ),
             roots=counts.roots if counts is not None else 0,
             pins=counts.pins if counts is not None else 0,
             dropped_fills=dropped,
         )
 
-    def _cache_stats(self, cache: BlockCache) -> TierStats:
+    def _in_cache(self, cache: BlockCache) -> _Held:
         try:
-            used, entries = cache.usage()
+            return cache.tier, Usage(*cache.usage()), cache.capacity, "ok"
         except ZigguratError:
-            found = _stats(cache.tier, None, None, cache.capacity, state="unavailable")
-        else:
-            found = _stats(cache.tier, used, entries, cache.capacity)
-        return evolve(found, policy=cache.policy, evicted_age=cache.evicted_age)
+            return cache.tier, None, cache.capacity, "unavailable"
 
-    def _store_stats(self, tier: StoreTier) -> TierStats:
+    def _in_store(self, tier: StoreTier) -> _Held:
+        capacity = tier.config.capacity
         if tier.role == "source" or self._catalog is None:
-            return _stats(tier, None, None, tier.config.capacity)
+            return tier, None, capacity, "ok"
         try:
             medium = self._places.medium(tier)
         except TierError:
-            return _stats(tier, None, None, tier.config.capacity, state="unavailable")
-        usage = self._catalog.usage(medium or "")
-        return _stats(tier, usage.used, usage.entries, tier.config.capacity)
+            return tier, None, capacity, "unavailable"
+        return tier, self._catalog.usage(medium or ""), capacity, "ok"
 
 
 def _stats(
-    tier: Tier, used: int | None, entries: int | None, capacity: int | None, state: str = "ok"
+    tier: Tier,
+    usage: Usage | None,
+    capacity: int | None,
+    state: str,
+    policy: str | None,
+    done: Tally,
+    total: Tally | None,
 ) -> TierStats:
-    meter = tier.meter
     return TierStats(
         tier=tier.name,
         role=tier.role,
         backend=tier.config.provider.name,
-        used=used,
+        used=usage.used if usage is not None else None,
         capacity=capacity,
-        entries=entries,
-        hits=meter.hits,
-        misses=meter.misses,
-        bytes_read=meter.bytes_read,
-        bytes_written=meter.bytes_written,
-        evictions=meter.evictions,
-        errors=meter.errors,
+        entries=usage.entries if usage is not None else None,
+        hits=done.hits,
+        misses=done.misses,
+        bytes_read=done.bytes_read,
+        bytes_written=done.bytes_written,
+        evictions=done.evictions,
+        errors=done.errors,
         state="resting" if tier.guard.breaker.resting else state,
+        policy=policy,
+        evicted_age=done.evicted_age,
+        total=total,
     )

@@ -167,6 +167,10 @@ class Ages:
     """How long evicted blocks had been in a volatile cache: of few blocks exactly, of many by a sample.
 
     Not for several threads at once.
+
+    Attributes:
+        count: Evictions that were noted.
+        total: Seconds from admission to eviction, of all of them.
     """
 
     def __init__(self) -> None:
@@ -193,8 +197,3 @@ class Ages:
     def forget(self, key: str) -> None:
         """A block went without having been evicted for room."""
         self._since.pop(key, None)
-
-    @property
-    def mean(self) -> float | None:
-        """Seconds between admission and eviction, None if nothing was evicted."""
-        return self.total / self.count if self.count else None

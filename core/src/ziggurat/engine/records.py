@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ziggurat.backend import Info
+from ziggurat.catalog import Tally
 from ziggurat.content import Cid
 from ziggurat.content.parcel import BlobType
 
@@ -25,6 +26,7 @@ __all__ = [
     "RootInfo",
     "Saved",
     "StackStats",
+    "Tally",
     "TierStats",
 ]
 
@@ -332,6 +334,9 @@ class TierStats:
         policy: Of a cache, what decides what it keeps.
         evicted_age: Mean seconds from admission to eviction of what this process evicted for room; None
             if nothing was.
+        total: The same of all processes, by the tier's name, since the volatile part of the catalog was made:
+            what each told last, about every half minute and when it closed, and all that this one did. None
+            without a catalog, or if it could not be read.
     """
 
     tier: str
@@ -349,6 +354,7 @@ class TierStats:
     state: str = "ok"
     policy: str | None = None
     evicted_age: float | None = None
+    total: Tally | None = None
 
 
 @frozen

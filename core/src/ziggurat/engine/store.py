@@ -164,6 +164,7 @@ class Store(Reading, Writing, Keeping):
             quietly(stack, stack.log.flush)
         for tier in stack.tiers:
             quietly(stack, tier.close)
+        self._teller.close()
         if stack.lock is not None:
             stack.lock.close()
         if stack.catalog is not None:

@@ -8,9 +8,13 @@ from collections import Counter, deque
 from collections.abc import Callable
 from itertools import count
 
+from attrs import asdict, evolve
+
+from ziggurat.catalog import Tally
 from ziggurat.content import Cid
 from ziggurat.engine.assembly import Stack
 from ziggurat.engine.caches import VolatileCache
+from ziggurat.engine.tallies import Teller
 from ziggurat.errors import ConfigError, NotDurable, StoreError, ZigguratError
 from ziggurat.tiers import StoreTier
 
@@ -31,6 +35,7 @@ class Face:
     _hot: Callable[[str], bytes | None]
     _hit: Callable[[str], object]
     _tick: Callable[[], int]
+    _teller: Teller
 
     def _begin(self, stack: Stack) -> None:
         self._parts, self._unusable = stack, ""
@@ -39,6 +44,7 @@ class Face:
         self._counting = threading.Lock()
         self._looks = self._weighed = self._weight = 0
         self._tick = count(1).__next__
+        self._teller = Teller(stack.catalog, stack.failures, self._note_accesses, self._done)
 
     def _stack(self) -> Stack:
         """The open parts.
@@ -48,6 +54,8 @@ class Face:
         """
         if self._unusable:
             raise StoreError(self._unusable)
+        if self._teller.idle:  # at first use, so that opening a store starts no thread
+            self._teller.start()
         return self._parts
 
     def _writable(self) -> Stack:
@@ -81,6 +89,19 @@ class Face:
     def _hot_bytes(self, hits: int) -> int:
         """Bytes that so many hits in memory gave; from the mean where more came than are remembered."""
         return round(self._weight * hits / self._weighed) if self._weighed else 0
+
+    def _done(self) -> dict[str, Tally]:
+        """What each tier did for this store so far, in file order."""
+        done = {tier.name: Tally(**asdict(tier.meter)) for tier in self._parts.tiers}
+        caches = self._parts.caches.caches
+        for cache in caches:
+            aged, age = cache.evicted_ages
+            done[cache.tier.name] = evolve(done[cache.tier.name], aged=aged, age=age)
+        if caches:  # its hits that never came to the tier's own call
+            first = caches[0].tier.name
+            hits = self._hot_hits()
+            done[first] = done[first].plus(Tally(hits=hits, bytes_read=self._hot_bytes(hits)))
+        return done
 
     def _weigh(self, served: Counter[str], cache: VolatileCache) -> None:
         # After the fact: on the hit itself it would cost a fifth of it.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import evolve
-
 from ziggurat.content import Cid
 from ziggurat.engine.blocks import evict_blocks
 from ziggurat.engine.faces.base import Face, Progress
@@ -156,18 +154,10 @@ class Keeping(Face):
         return stack.inspector.explain(stack.paths.resolve(ref))
 
     def stats(self) -> StackStats:
-        """What every tier did since the store was opened, and what it holds."""
+        """What every tier did since the store was opened and in all processes, and what it holds."""
         stack = self._stack()
         self._note_accesses()
-        found = stack.inspector.stats(stack.filler.dropped)
-        order = [tier.name for tier in stack.tiers]
-        tiers = sorted(found.tiers, key=lambda one: order.index(one.tier))
-        if stack.caches:  # its hits that never came to the tier's own call
-            at = order.index(stack.caches.caches[0].tier.name)
-            hits = self._hot_hits()
-            size = tiers[at].bytes_read + self._hot_bytes(hits)
-            tiers[at] = evolve(tiers[at], hits=tiers[at].hits + hits, bytes_read=size)
-        return evolve(found, tiers=tuple(tiers))
+        return stack.inspector.stats(stack.filler.dropped, *self._teller.look())
 
     def failures(self) -> tuple[Exception, ...]:
         """The last failures that another tier made good, oldest first."""
