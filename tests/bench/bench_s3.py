@@ -226,7 +226,7 @@ def _proved(quick: bool) -> Iterator[Row]:
 
 
 def _hashing(clients: _Clients, key: str) -> tuple[dict[str, Work], dict[str, Work]]:
-    """What a person would write to check a digest: hash the bytes as they stream by, or keep and hash them."""
+    """What a person would write to check a digest: hash bytes as they stream by, or keep and hash them."""
 
     def body() -> Any:
         return clients.boto.get_object(Bucket=clients.bucket, Key=key)["Body"]
