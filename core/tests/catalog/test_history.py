@@ -53,7 +53,7 @@ def test_an_evicted_block_comes_back_with_its_history(catalog: Catalog) -> None:
     policy = Witness()
     admit(catalog, policy, "a", 60, 100, 10.0)
     catalog.cache.seen(MEDIUM, [("a", 20.0), ("nobody", 21.0), ("a", 30.0)], policy)
-    assert policy.seen_rows == [("a", 1, 20.0), ("a", 2, 30.0)]
+    assert policy.seen_rows == [("a", 0, 10.0), ("a", 1, 20.0), ("a", 2, 30.0)]
     gone = admit(catalog, policy, "b", 60, 100, 40.0)
     assert gone.ages == {"a": 30.0}
     assert policy.watched == [(1, 1, 0, 0)]
@@ -61,7 +61,7 @@ def test_an_evicted_block_comes_back_with_its_history(catalog: Catalog) -> None:
     assert back.ages == {"b": 15.0}
     assert policy.seen_rows[-1] == ("a", 3, 55.0)
     ((row,), others) = catalog.cache.sample(MEDIUM, ["a", "b"])
-    assert row == CacheRow("a", 60, 55.0, 4, 10.0, 3.0, 55.0)
+    assert row == CacheRow("a", 60, 55.0, 4, 10.0, 4.0, 55.0)
     assert others == [row]
 
 

@@ -146,6 +146,21 @@ def test_ghosts_keep_about_four_for_each_resident_and_the_newest():
     assert all(ghosts.take(hashed) < 0 for hashed in hashes[:10_000])
 
 
+def test_risks_of_any_size_can_be_fitted():
+    hazards = Hazards(b"m")
+    hazards.risks[0] = 1e20
+    hazards.fit()
+    assert all(math.isfinite(value) and value >= 0 for value in hazards.values)
+
+
+def test_the_next_use_of_what_is_older_than_all_octaves():
+    hazards = Hazards(b"m")
+    hazards.reuses[OCTAVES - 1], hazards.risks[OCTAVES - 1] = 1e6, 1e9
+    hazards.fit()
+    found = hazards.next_use(0, 56 * 365 * 86_400_000)  # a clock that began in 1970 was set right
+    assert found is None or found >= 0
+
+
 # --- states
 
 

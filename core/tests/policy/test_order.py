@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,25 @@ def test_places_are_bounded_in_a_cache_that_is_never_full():
         residents.access(now % 100, now % 100 + 1, 1, now)
     places = sum(len(queue.entries) for queue in residents._order._queues.values())
     assert places <= 2 * 100 + 64
+
+
+@pytest.mark.parametrize("rule", ["heat", "slru"])
+def test_places_of_many_who_left_are_not_searched_for_ever(rule):
+    residents = Residents[int](50_000, Hazards(b"a"), random.Random(1), 0.0, 0.0, learn=True)
+    residents.rule = rule
+    for now in range(50_000):
+        residents.access(now, now + 1, 1, now)
+    for now in range(50_000, 50_100):
+        residents.access(now, now + 1, 10_000, now)
+    assert len(residents.slots) == 5
+    assert sum(len(queue.entries) for queue in residents._order._queues.values()) < 2_000
+
+
+def test_places_are_bounded_while_the_clock_stands():
+    residents = Residents[int](10_000, Hazards(b"m"), random.Random(1), 0.0, 0.0, learn=False)
+    for step in range(20_000):
+        residents.access(step % 100, step % 100 + 1, 1, 7)
+    assert sum(len(queue.entries) for queue in residents._order._queues.values()) <= 2 * 100 + 64
 
 
 def test_slots_of_those_who_left_are_taken_again():

@@ -99,11 +99,9 @@ def admitted(
     old = ghosts.recall(connection, cache, [key for key, _ in granted])
     made = []
     for key, size in granted:
-        row = fresh(key, size, now)
-        if (ghost := old.get(key)) is not None:
-            gap = observer.seen(ghost, now) if observer is not None else ghost.gap
-            row = CacheRow(key, size, now, ghost.count + 1, ghost.first, gap, now)
-        made.append(row)
+        before = old.get(key) or CacheRow(key, size, now, 0, now, 0.0, now)
+        gap = observer.seen(before, now) if observer is not None else before.gap
+        made.append(CacheRow(key, size, now, before.count + 1, before.first, gap, now))
     return made
 
 

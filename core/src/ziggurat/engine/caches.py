@@ -177,7 +177,10 @@ class VolatileCache:
                 self._failures.note(error)
                 continue
             if stat is not None and stat.stored is not None:
-                self.index.admit(victim, stat.stored)
+                try:
+                    self.index.admit(victim, stat.stored)
+                except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
+                    self._failures.note(error)
 
     def drop(self, key: str) -> bool:
         """`BlockCache.drop`."""

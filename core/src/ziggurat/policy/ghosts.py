@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from array import array
 
-__all__ = ["GHOSTS", "Ghosts"]
-
-GHOSTS = 4
-"""Ghosts for each resident."""
+__all__ = ["Ghosts"]
 
 _WAYS = 8
 _LEAST = 64
-_ROOM = 5  # slots for each resident: buckets fill unevenly, and about GHOSTS stay
+_ROOM = 5  # slots for each resident: buckets fill unevenly, and about four stay
 _FREE = -1
 
 
@@ -83,10 +80,15 @@ class Ghosts:
                 self.number -= 1
 
     def _resize(self, residents: int) -> None:
-        rows = sorted(
-            (entry, hashed) for entry, hashed in zip(self.entries, self._hashes, strict=True) if entry >= 0
-        )
+        old = zip(self.entries, self._hashes, strict=True)
         want = max(_LEAST, _ROOM * residents)
         self._clear(-(-(want + want // 4) // _WAYS))
-        for entry, hashed in rows:
-            self.put(hashed, entry, residents)
+        hashes, entries = self._hashes, self.entries
+        for entry, hashed in old:
+            base = (hashed >> 20) % self._buckets * _WAYS
+            bucket = entries[base : base + _WAYS]
+            oldest = min(bucket)
+            if entry > oldest:  # and so not free
+                self.number += oldest < 0
+                slot = base + bucket.index(oldest)
+                hashes[slot], entries[slot] = hashed, entry

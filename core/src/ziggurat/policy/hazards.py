@@ -138,7 +138,7 @@ class Hazards:
     def next_use(self, row: int, age: int) -> float | None:
         """Time within which a block is as likely as not to be asked for again; None if practically never."""
         octave = min(age.bit_length(), OCTAVES - 1)
-        alive, time, width = 1.0, 0.0, (1 << octave) - age  # what is left of this octave
+        alive, time, width = 1.0, 0.0, max(0, (1 << octave) - age)  # what is left of this octave
         for at in range(octave, OCTAVES):
             rate = self._rates[row + at]
             if alive * math.exp(-rate * width) <= 0.5:
@@ -191,7 +191,10 @@ class Hazards:
 def _gittins(rate: list[float]) -> list[float]:
     """Gittins index at the start of each octave of age, for constant hazards within each."""
     survive = [math.exp(-x * (1 << octave) / 2) for octave, x in enumerate(rate)]
-    hold = [(1 - s) / x for s, x in zip(survive, rate, strict=True)]
+    hold = [
+        (1 - s) / x if s < 1 else (1 << octave) / 2  # so rare that one minus it is no number
+        for octave, (s, x) in enumerate(zip(survive, rate, strict=True))
+    ]
     # From the oldest to the youngest: an octave joins the horizon after it while that makes the ratio better.
     values = [0.0] * len(rate)
     blocks: list[tuple[float, float, float, float]] = []

@@ -66,7 +66,7 @@ class HeatIndex:
     """
 
     __slots__ = (
-        "_exposed", "_guard", "_hazards", "_hits", "_lock", "_next_fit", "_next_halving", "_now",
+        "_guard", "_hazards", "_hits", "_lock", "_next_fit", "_next_halving", "_now",
         "_residents", "hit",
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ class HeatIndex:
         if parameters.guard:
             self._guard = Guard(capacity, self._hazards, rng, parameters.misses, _QUIET)
             self._residents.rule = self._guard.rule
-        self._now = self._exposed = 0
+        self._now = 0
         self._next_fit, self._next_halving = 64, _HALVE
         self._hits: deque[str] = deque(maxlen=_HITS)
         self.hit: Callable[[str], object] = self._hits.append

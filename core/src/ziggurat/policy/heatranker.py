@@ -11,6 +11,7 @@ import mmh3
 from ziggurat.policy.guard import Guard
 from ziggurat.policy.hazards import Hazards
 from ziggurat.policy.history import OCTAVES, gap_after, level_of
+from ziggurat.policy.order import factor
 from ziggurat.policy.protocols import Forecast, R, Row
 
 __all__ = ["HeatRanker", "hash_of"]
@@ -118,12 +119,11 @@ class HeatRanker:
             return self._hazards.exchange(kept)
 
     def _value(self, row: Row, now: float, mean: float) -> float:
+        cell = self._hazards.row(row.count, row.gap)
         if self.rule == "slru":
-            return row.last + min(row.count, 4) * 1e12  # by count first: more than any time in seconds
-        value = self._hazards.values[self._hazards.row(row.count, row.gap) + _octave(row, now)]
-        if self._misses:
-            value *= 1 - self._misses + self._misses * mean / max(1, row.size)
-        return value
+            return row.last + level_of(cell) * 1e12  # by level first: more than any time in seconds
+        value = self._hazards.values[cell + _octave(row, now)]
+        return value * factor(self._misses, row.size, mean)
 
     def _size(self, residents: Sequence[Row], entries: int, now: float) -> None:
         """Keep the guard's size in step with the cache's: entries times their mean size."""

@@ -44,7 +44,8 @@ def class_of(count: int, gap: float) -> int:
     """The class of a block that was asked for `count` times with a mean gap of `gap` octaves."""
     if count < 2:
         return 0
-    return _BY_COUNT[count if count < _MOST else _MOST] + _BY_OCTAVE[int(gap)]
+    octave = int(gap) if 0 <= gap < OCTAVES else OCTAVES - 1  # another policy may have left its own number
+    return _BY_COUNT[count if count < _MOST else _MOST] + _BY_OCTAVE[octave]
 
 
 def gap_after(count: int, gap: float, octave: int) -> float:

@@ -18,6 +18,7 @@ Rule = Literal["heat", "slru"]
 _PARTS = 16  # accesses by a sixteenth of the residents, and the order is made anew
 _LEAST = 16
 _SPARE = 64
+_STALE = 1_024  # places of the past that no search for a victim minds
 
 
 def factor(misses: float, size: float, mean: float) -> float:
@@ -42,11 +43,11 @@ class _Queue:
 
     def tidy(self, known: Sequence[int]) -> int:
         """Forget those that stand elsewhere by now, or nowhere; how many stay."""
-        places = [
+        places = dict.fromkeys(  # each once: while a clock stands, one place is taken again and again
             (entry, slot)
             for entry, slot in zip(self.entries, self.slots, strict=True)
             if known[slot] == entry
-        ]
+        )
         self.entries, self.slots = array("q", [e for e, _ in places]), array("i", [s for _, s in places])
         return len(places)
 
@@ -121,6 +122,8 @@ class Order:
         return slot
 
     def _make(self, residents: int, held: int, now: int) -> None:
+        if self._places > 4 * residents + _STALE:
+            self._tidy()  # many small ones made room for a few large ones
         self._made = self._places
         self._next = self._by_heat(held / residents, now) if self._rule == "heat" else self._by_slru()
 

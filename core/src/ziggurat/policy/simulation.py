@@ -181,14 +181,10 @@ class RankedCache:
         while self.held + size > self.capacity:
             if not self._make_room(self.held + size - self.capacity, now):
                 return
-        ghost = self._ghosts.pop(key)
-        if ghost is None:
-            row = _Row(key, size, now, 1, now, 0.0, 0)
-        else:
-            self._order.pop(key, None)
-            gap = self._observer.seen(ghost, now) if self._observer is not None else ghost.gap
-            row = _Row(key, size, now, ghost.count + 1, ghost.first, gap, 0)
-        self._rows.add(row)
+        self._order.pop(key, None)
+        before = self._ghosts.pop(key) or _Row(key, size, now, 0, now, 0.0, 0)
+        gap = self._observer.seen(before, now) if self._observer is not None else before.gap
+        self._rows.add(_Row(key, size, now, before.count + 1, before.first, gap, 0))
         self.held += size
 
     def _make_room(self, short: int, now: float) -> bool:
