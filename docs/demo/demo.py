@@ -242,7 +242,10 @@ def keep(place: Path) -> None:
             claim(
                 each.value is not None and each.neighbours == 3, "its policy compares it with its neighbours"
             )
-            use = "" if each.next_use is None else f", next use expected in {each.next_use:,.0f} {each.unit}"
+            soon = (
+                "" if each.next_use is None else f"{each.next_use:{'.2g' if each.next_use < 10 else ',.0f'}}"
+            )
+            use = f", next use expected in {soon} {each.unit}" if soon else ""
             rank = f"; {each.rank} of {each.neighbours} blocks would go before it"
             out.print(f"    {each.tier} ({each.policy}){use}{rank}")
 
