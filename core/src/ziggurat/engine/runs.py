@@ -16,8 +16,8 @@ __all__ = ["proved_leaves", "runs_of"]
 
 _PARALLEL_FROM = 1 << 20
 """Plain bytes above which proving in several threads pays."""
-_AHEAD = 4
-"""Leaves of a streamed body that may be in proof while the next ones arrive."""
+_AHEAD = 8
+"""Leaves of a body that may be under way to their place while the next ones arrive."""
 
 Proved = tuple[Want, memoryview, bool]
 """A leaf, its bytes in their place, and whether they proved."""
