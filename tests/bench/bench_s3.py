@@ -205,7 +205,7 @@ def _tier(server: S3Server, bucket: str) -> Table:
 
 def _proved(quick: bool) -> Iterator[Row]:
     """Gets and streams against clients that hash what streams by, and gets against such that keep it too."""
-    size, n = (16 if quick else 64) * MIB, 3 if quick else 11
+    size, n = (16 if quick else 64) * MIB, 3 if quick else 41
     for make in ("minio", "versitygw"):
         with _server(make) as (server, folder):
             clients = _Clients(server, folder)
