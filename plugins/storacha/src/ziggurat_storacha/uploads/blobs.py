@@ -29,6 +29,7 @@ __all__ = ["BlobRow", "Blobs", "Stored"]
 
 _PATIENCE = 60.0  # seconds to wait until a node has accepted what it was sent
 _AT_ONCE = 50  # invocations in one request
+_NOT_THERE = ("BlobNotFound",)
 _NOT_STORED = ("StoreItemNotFound", "HandlerNotFound")
 
 
@@ -136,7 +137,7 @@ class Blobs:
         """
         found: list[int | None] = []
         for receipt in self._each("space/blob/get/0/1", [{"digest": digest} for digest in digests]):
-            if receipt.failure is not None and receipt.failure.name == "BlobNotFound":
+            if receipt.failure is not None and receipt.failure.name in _NOT_THERE:
                 found.append(None)
                 continue
             answer = self.service.ok(receipt, "space/blob/get/0/1")
@@ -154,14 +155,7 @@ class Blobs:
         Raises:
             TierError: Some may still be there.
         """
-        freed: list[int] = []
-        for receipt in self._each("space/blob/remove", [{"digest": digest} for digest in digests]):
-            if receipt.failure is not None and receipt.failure.name == "BlobNotFound":
-                freed.append(0)
-                continue
-            answer = self.service.ok(receipt, "space/blob/remove")
-            freed.append(int(answer.get("size") or 0) if isinstance(answer, Mapping) else 0)
-        return freed
+        return self._freed("space/blob/remove", [{"digest": one} for one in digests], _NOT_THERE)
 
     def remove_stored(self, shards: Sequence[bytes]) -> list[int]:
         """Take CARs out of the older store of the space, where the service has one; see `remove`.
@@ -169,12 +163,16 @@ class Blobs:
         Raises:
             TierError: Some may still be there.
         """
+        return self._freed("store/remove", [{"link": shard_cid(one)} for one in shards], _NOT_STORED)
+
+    def _freed(self, can: str, arguments: Sequence[Mapping[str, Any]], absent: tuple[str, ...]) -> list[int]:
+        """Remove, and give the bytes of each; 0 for one that failed under a name of what is `absent`."""
         freed: list[int] = []
-        for receipt in self._each("store/remove", [{"link": shard_cid(digest)} for digest in shards]):
-            if receipt.failure is not None and receipt.failure.name in _NOT_STORED:
+        for receipt in self._each(can, arguments):
+            if receipt.failure is not None and receipt.failure.name in absent:
                 freed.append(0)
                 continue
-            answer = self.service.ok(receipt, "store/remove")
+            answer = self.service.ok(receipt, can)
             freed.append(int(answer.get("size") or 0) if isinstance(answer, Mapping) else 0)
         return freed
 
