@@ -15,6 +15,7 @@ from ziggurat.content import Cid
 from ziggurat.errors import TierUnavailable
 from ziggurat.testing._content import DagSample, car_bytes, directory, file, noise, raw
 from ziggurat_storacha import Storacha
+from ziggurat_storacha.client.transport import Transport
 from ziggurat_storacha.uploads import Uploads, shard_digest
 from ziggurat_storacha.uploads.carstore import CarStore
 
@@ -141,3 +142,10 @@ def test_a_list_that_goes_round_in_circles_does_not_end(uploads: Uploads) -> Non
     rows = Uploads(Circling(), uploads.space).list(1)  # type: ignore[arg-type] # it has what a list needs
     with pytest.raises(TierUnavailable, match="round in circles"):
         list(rows)
+
+
+def test_a_list_of_cars_that_goes_round_in_circles_does_not_end() -> None:
+    page = {"results": [{"link": raw(b"x").root, "size": 1}], "cursor": "again"}
+    store = CarStore(lambda *_: page, Transport(), "did:key:z6Mk")
+    with pytest.raises(TierUnavailable, match="round in circles"):
+        list(store.list())

@@ -11,7 +11,7 @@ Source: https://github.com/storacha/specs, w3-blob.md.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -25,7 +25,10 @@ from ziggurat_storacha.client.receipts import Receipt, issue_receipt
 from ziggurat_storacha.client.service import Service
 from ziggurat_storacha.uploads.shards import digest_of, shard_cid
 
-__all__ = ["BlobRow", "Blobs", "Stored"]
+__all__ = ["BlobRow", "Blobs", "Call", "Stored"]
+
+Call = Callable[[str, str, Mapping[str, Any]], Any]
+"""Invokes a capability on a resource with arguments, and gives what a success says."""
 
 _PATIENCE = 60.0  # seconds to wait until a node has accepted what it was sent
 _AT_ONCE = 50  # invocations in one request
@@ -185,7 +188,7 @@ class Blobs:
         Raises:
             TierError: The list could not be completed.
         """
-        for row in listed(self.service, "space/blob/list", self.space, page):
+        for row in listed(self.service.call, "space/blob/list", self.space, self.service.endpoints.url, page):
             blob = self._field(row, "blob")
             yield BlobRow(bytes(blob["digest"]), int(blob["size"]), str(row.get("insertedAt") or ""))
 
@@ -261,29 +264,36 @@ class Blobs:
         return TierUnavailable(f"{self.service.endpoints.url}: {what}; correct service_url")
 
 
-def listed(service: Service, can: str, space: str, page: int) -> Iterator[Mapping[str, Any]]:
+def listed(
+    call: Call, can: str, space: str, where: str, page: int | None = None
+) -> Iterator[Mapping[str, Any]]:
     """The rows of a list that a service gives in pages; ends normally only when that were all.
+
+    Args:
+        call: How to invoke.
+        can: The capability that lists.
+        space: DID of the space.
+        where: Who is asked, for errors.
+        page: Rows asked for in one request, None for as many as the service likes.
 
     Raises:
         TierError: The list could not be completed.
     """
     cursor: str | None = None
     while True:
-        nb: dict[str, Any] = {"size": page}
+        nb: dict[str, Any] = {} if page is None else {"size": page}
         if cursor:
             nb["cursor"] = cursor
-        answer = service.call(can, space, nb)
+        answer = call(can, space, nb)
         rows = answer.get("results") if isinstance(answer, Mapping) else None
         if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-            raise TierUnavailable(
-                f"{service.endpoints.url} answered {can} without a list; correct service_url"
-            )
+            raise TierUnavailable(f"{where} answered {can} without a list; correct service_url")
         yield from rows
         after = answer.get("cursor")
         if not rows or not after:
             return
         if after == cursor:
-            raise TierUnavailable(f"{service.endpoints.url} goes round in circles in the list of {can}")
+            raise TierUnavailable(f"{where} goes round in circles in the list of {can}")
         cursor = str(after)
 
 

@@ -7,7 +7,7 @@ can be gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -15,11 +15,10 @@ from attrs import frozen
 from ziggurat.content import Cid
 from ziggurat.errors import MalformedContent, TierUnavailable
 from ziggurat_storacha.client.transport import Transport
+from ziggurat_storacha.uploads.blobs import Call, listed
 from ziggurat_storacha.uploads.shards import shard_of_car
 
 __all__ = ["CarStore", "StoredCar"]
-
-Call = Callable[[str, str, Mapping[str, Any]], Any]
 
 
 @frozen
@@ -92,18 +91,8 @@ class CarStore:
         Raises:
             TierError: The list could not be completed.
         """
-        cursor = ""
-        while True:
-            answer = self._asked("store/list", {"cursor": cursor} if cursor else {})
-            rows = answer.get("results")
-            if not isinstance(rows, list):
-                raise self._strange("store/list")
-            for row in rows:
-                yield StoredCar(row["link"], int(row["size"]))
-            after = str(answer.get("cursor") or "")
-            if not rows or after in ("", cursor):
-                return
-            cursor = after
+        for row in listed(self._call, "store/list", self._space, "the service"):
+            yield StoredCar(row["link"], int(row["size"]))
 
     def remove(self, shard: Cid) -> int:
         """Remove a CAR; gives its bytes.
@@ -116,8 +105,5 @@ class CarStore:
     def _asked(self, can: str, nb: Mapping[str, Any]) -> Mapping[str, Any]:
         answer = self._call(can, self._space, nb)
         if not isinstance(answer, Mapping):
-            raise self._strange(can)
+            raise TierUnavailable(f"the service answered {can} in an unknown form; correct service_url")
         return answer
-
-    def _strange(self, can: str) -> TierUnavailable:
-        return TierUnavailable(f"the service answered {can} in an unknown form; correct service_url")

@@ -233,7 +233,7 @@ class Uploads:
         Raises:
             TierError: The list could not be completed.
         """
-        for row in listed(self.service, "upload/list", self.space, page):
+        for row in listed(self.service.call, "upload/list", self.space, self.service.endpoints.url, page):
             yield self._row(row)
 
     def _row(self, row: Any) -> UploadRow:
