@@ -193,12 +193,14 @@ def _check(rpc: Rpc, roots: Sequence[Cid], rows: Iterable[object], count: _Count
             told[_cid_in(root, rpc)] = str(root.get("PinErrorMsg") or "")
         stats = row.get("Stats") or stats
     totals = stats if isinstance(stats, dict) else {}
-    for unit, sent in (("BlockCount", count.blocks), ("BlockBytesCount", count.bytes)):
-        arrived = totals.get(unit)
+    for name, sent, unit in (
+        ("BlockCount", count.blocks, "blocks"),
+        ("BlockBytesCount", count.bytes, "bytes"),
+    ):
+        arrived = totals.get(name)
         if arrived is not None and arrived != sent:
-            what = "blocks" if unit == "BlockCount" else "bytes"
             raise TierUnavailable(
-                f"dag/import at {rpc} took {arrived} of {sent} {what}: try again", retryable=True
+                f"dag/import at {rpc} took {arrived} of {sent} {unit}: try again", retryable=True
             )
     for root in roots:
         if said := told.get(root, "the root was not pinned"):
