@@ -18,7 +18,7 @@ from ziggurat.errors import (
 )
 from ziggurat_storacha.client.receipts import Failure
 
-__all__ = ["bare", "odd_answer", "of_failure", "of_status", "printable", "unreachable"]
+__all__ = ["bare", "odd_answer", "of_failure", "of_status", "unreachable"]
 
 _FULL: Final = frozenset(
     {"InsufficientStorage", "NotEnoughStorageCapacity", "MissingCapacity", "StorageQuotaExceeded"}
@@ -84,8 +84,8 @@ def of_failure(failure: Failure, can: str, where: str) -> ZigguratError:
         can: What was asked for.
         where: URL of the service.
     """
-    name = _short(printable(failure.name)) or "an unnamed error"
-    said = f": {_short(printable(failure.message))}" if failure.message else ""
+    name = _short(_one_line(failure.name)) or "an unnamed error"
+    said = f": {_short(_one_line(failure.message))}" if failure.message else ""
     text = f"{where} answered {can} with {name}{said}"
     advice = _advice(failure)
     if advice:
@@ -164,7 +164,7 @@ def bare(url: str) -> str:
     return url.partition("?")[0]
 
 
-def printable(text: str) -> str:
+def _one_line(text: str) -> str:
     """Words of a service in one line that moves no cursor."""
     return "".join(c if c.isprintable() else " " for c in text).strip()
 
