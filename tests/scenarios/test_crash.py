@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.scenarios.children import blob, config
+from tests.scenarios.programs import start
 
 from ziggurat import open_store
 from ziggurat.content import Cid
 from ziggurat.engine.store import Store
-
-CHILDREN = Path(__file__).with_name("children.py")
-
-
-def start(name: str, folder: Path, seed: int, *args: object, **more: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(CHILDREN), name, str(folder), str(seed), *map(str, args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "CHILD": json.dumps(more)},
-    )
 
 
 def killed(name: str, folder: Path, seed: int, after: float, **more: Any) -> list[list[str]]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
-import json
 import multiprocessing
 import os
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -17,37 +15,16 @@ from typing import Any
 
 import pytest
 from tests.scenarios.children import blob, config
+from tests.scenarios.programs import outputs, start
 
 from ziggurat import open_store
 from ziggurat.content import Cid
 from ziggurat.errors import StoreError, StoreFull, ZigguratError
 
-CHILDREN = Path(__file__).with_name("children.py")
-
-
-def start(name: str, folder: Path, seed: int, *args: object, **more: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(CHILDREN), name, str(folder), str(seed), *map(str, args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "CHILD": json.dumps(more)},
-    )
-
 
 def said(children: list[subprocess.Popen[str]], patience: float = 60) -> list[list[str]]:
     """What several children said until they ended by themselves."""
-    lines = []
-    try:
-        for child in children:
-            out, err = child.communicate(timeout=patience)
-            assert child.returncode == 0, err
-            lines += [line.split() for line in out.splitlines()]
-    finally:
-        for child in children:
-            child.kill()
-            child.communicate()
-    return lines
+    return [line.split() for out in outputs(children, patience) for line in out.splitlines()]
 
 
 def on_medium(folder: Path) -> dict[str, int]:

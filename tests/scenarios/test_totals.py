@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from attrs import asdict
 from tests.scenarios.children import blob, config, counts
+from tests.scenarios.programs import outputs, start
 
 from ziggurat import open_store
 from ziggurat.engine.store import Store
 
-CHILDREN = Path(__file__).with_name("children.py")
 MORE = {"copies": 1, "cache": 100_000}
-
-
-def start(name: str, folder: Path, seed: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(CHILDREN), name, str(folder), str(seed)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "CHILD": json.dumps(MORE)},
-    )
 
 
 def filled(folder: Path) -> str:
@@ -59,16 +46,7 @@ def totals(store: Store) -> dict[str, Any]:
 
 def test_counts_of_processes_add_up_exactly(tmp_path: Path) -> None:
     said = [filled(tmp_path)]
-    children = [start("tally", tmp_path, seed) for seed in range(3)]
-    try:
-        for child in children:
-            out, err = child.communicate(timeout=60)
-            assert child.returncode == 0, err
-            said.append(out)
-    finally:
-        for child in children:
-            child.kill()
-            child.communicate()
+    said += outputs([start("tally", tmp_path, seed, **MORE) for seed in range(3)])
     with open_store(config(tmp_path, **MORE)) as store:
         said.append(counts(store))
         found = totals(store)
@@ -85,7 +63,7 @@ def test_counts_of_processes_add_up_exactly(tmp_path: Path) -> None:
 def test_a_killed_process_loses_what_it_had_not_told_and_breaks_nothing(tmp_path: Path) -> None:
     said = [filled(tmp_path)]
     for seed in range(2):
-        child = start("tell_and_go_on", tmp_path, seed)
+        child = start("tell_and_go_on", tmp_path, seed, **MORE)
         assert child.stdout is not None
         said.append(child.stdout.readline())
         assert child.stdout.readline() == "more\n"
