@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import ParamSpec, TypeVar
 
 from ziggurat.errors import StoreError
 
-__all__ = ["Pool", "run_all"]
+__all__ = ["Pool", "end_all", "run_all"]
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -42,6 +42,13 @@ class Pool(ThreadPoolExecutor):
             raise StoreError("this store is closed; open it again") from error
 
 
+def end_all(futures: Collection[Future[T]]) -> None:
+    """Give up the calls that have not begun, and return when none is under way any more."""
+    for future in futures:
+        future.cancel()
+    wait(futures)
+
+
 def run_all(pool: Executor, call: Callable[[A], T], items: Iterable[A]) -> list[T | Exception]:
     """Call something for each item, and return only when no call is under way any more.
 
@@ -56,9 +63,7 @@ def run_all(pool: Executor, call: Callable[[A], T], items: Iterable[A]) -> list[
         futures.extend(pool.submit(call, item) for item in items)
         wait(futures)
     except BaseException:
-        for future in futures:
-            future.cancel()
-        wait(futures)
+        end_all(futures)
         raise
     found: list[T | Exception] = []
     for future in futures:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 
 from ziggurat.backend import Blob
 from ziggurat.content import proves_leaf
 from ziggurat.content.layout import Want
+from ziggurat.engine.pools import end_all
 from ziggurat.errors import TierError
 from ziggurat.tiers import StoreTier
 
@@ -89,9 +90,7 @@ def _all_ended(pool: Executor, placed: _Placed, run: list[Want]) -> Iterator[Pro
         for future in reading:
             yield future.result()
     finally:
-        for future in reading:
-            future.cancel()
-        wait(reading)
+        end_all(reading)
 
 
 def _pipelined(
@@ -116,9 +115,7 @@ def _pipelined(
         while settling:
             yield settling.popleft().result()
     finally:
-        for future in settling:
-            future.cancel()
-        wait(settling)
+        end_all(settling)
     if broken is not None:
         raise broken
 
