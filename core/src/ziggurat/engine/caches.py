@@ -6,7 +6,7 @@ import random
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ziggurat.content import Cid
 from ziggurat.engine.events import Failures
@@ -18,6 +18,7 @@ from ziggurat.tiers import CacheTier
 
 __all__ = ["BlockCache", "CacheStack", "VolatileCache"]
 
+T = TypeVar("T")
 
 _WARM = 65_536
 """Hits in memory that are remembered until the next admission, or until somebody asks."""
@@ -104,10 +105,15 @@ class VolatileCache:
 
     def _note(self, keys: Iterable[str]) -> None:
         """Tell the policy of hits."""
+        self._ask(deque, map(self._hit, keys), 0)
+
+    def _ask(self, call: Callable[..., T], *arguments: object) -> T | None:
+        """What the policy answers; None, and a note, where it fails."""
         try:
-            deque(map(self._hit, keys), maxlen=0)
+            return call(*arguments)
         except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
             self._failures.note(error)
+            return None
 
     def size_of(self, key: str) -> int | None:
         """Bytes of a block that is here, without a trace in the policy or the counts."""
@@ -136,13 +142,9 @@ class VolatileCache:
         if len(block) > self.capacity:
             return
         with self._step:
-            try:
-                if self._warm:
-                    self._tell()
-                victims = self.index.admit(key, len(block))
-            except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
-                self._failures.note(error)
-                return
+            if self._warm:
+                self._tell()
+            victims = self._ask(self.index.admit, key, len(block))
             if victims is None:
                 return
             if victims and self._experience is not None:
@@ -165,11 +167,11 @@ class VolatileCache:
                 except ZigguratError as left:
                     self._failures.note(left)  # its bytes may be there: they go on counting
                 else:
-                    self._forget(key)
+                    self._ask(self.index.drop, key)
 
     def _undo(self, key: str, still_there: Sequence[str]) -> None:
         """A victim that cannot be evicted still takes room: account it again instead of the new block."""
-        self._forget(key)
+        self._ask(self.index.drop, key)
         for victim in still_there:
             try:
                 stat = self.tier.stat_key(victim)
@@ -177,24 +179,15 @@ class VolatileCache:
                 self._failures.note(error)
                 continue
             if stat is not None and stat.stored is not None:
-                try:
-                    self.index.admit(victim, stat.stored)
-                except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
-                    self._failures.note(error)
+                self._ask(self.index.admit, victim, stat.stored)
 
     def drop(self, key: str) -> bool:
         """`BlockCache.drop`."""
         with self._step:
             gone = self.tier.evict_block(key)
-            self._forget(key)
+            self._ask(self.index.drop, key)
             self._ages.forget(key)
             return gone
-
-    def _forget(self, key: str) -> None:
-        try:
-            self.index.drop(key)
-        except Exception as error:  # noqa: BLE001 - a policy may be a plugin's, and a cache fails no read
-            self._failures.note(error)
 
     def usage(self) -> tuple[int, int]:
         """`BlockCache.usage`."""
