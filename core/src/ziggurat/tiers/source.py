@@ -24,12 +24,11 @@ class Source:
         self.error: Exception | None = None
         self.content: Content = content
         if isinstance(content, Blob):
-            pread = content.pread
             self.content = Blob(
                 content.size,
                 lambda: self._watched(content.chunks),
                 close=content.close,
-                pread=None if pread is None else pread,
+                pread=content.pread,
             )
         elif isinstance(content, Dag):
             self.content = Dag(
