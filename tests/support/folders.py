@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-__all__ = ["tree"]
+__all__ = ["folder_of", "tree"]
 
 
 def tree(folder: Path, chance: random.Random, *, names: int = 6) -> Path:
@@ -19,4 +19,12 @@ def tree(folder: Path, chance: random.Random, *, names: int = 6) -> Path:
     (folder / "äöü/inner.bin").write_bytes(chance.randbytes(300_000))
     (folder / "link").symlink_to("äöü/inner.bin")
     (folder / "empty").mkdir()
+    return folder
+
+
+def folder_of(folder: Path, **files: bytes) -> Path:
+    """Make a folder of these files."""
+    folder.mkdir(parents=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
     return folder

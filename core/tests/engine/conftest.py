@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.stacks import Spec, open_stack
 
 from ziggurat import Store
 from ziggurat.content import Profile
@@ -34,4 +35,18 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Store]]:
 
     yield build
     for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Opens stacks from what a configuration would say, by the name of their folder; closes them."""
+    made: list[Store] = []
+
+    def make(*specs: Spec, name: str = "catalog", **more: Any) -> Store:
+        made.append(open_stack(tmp_path / name, *specs, **more))
+        return made[-1]
+
+    yield make
+    for store in made:
         store.close()

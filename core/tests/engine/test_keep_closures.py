@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.dag_backend import DagBackend, DagMedium
-from tests.support.stacks import Shelf, Spec, dag, open_stack, shelf
+from tests.support.folders import folder_of
+from tests.support.stacks import Shelf, dag, shelf
 
 from ziggurat.backend import hookimpl
 from ziggurat.content import Cid
@@ -18,26 +18,6 @@ from ziggurat.engine.store import Store
 from ziggurat.errors import BlobPinned, LastCopy, TierUnavailable
 
 BIG = os.urandom(3 << 20)
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Callable[..., Store]]:
-    made: list[Store] = []
-
-    def make(*specs: Spec, name: str = "catalog", **more: Any) -> Store:
-        made.append(open_stack(tmp_path / name, *specs, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
-
-
-def tree(folder: Path, **files: bytes) -> Path:
-    folder.mkdir(parents=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    return folder
 
 
 def silent(op: str, key: str) -> None:
@@ -55,8 +35,8 @@ def test_a_closure_that_carries_the_last_copy_of_a_kept_child_stays(
     """Two closures carry a pinned child: one may go, the other must stay, dry run or not."""
     medium = DagMedium()
     store = stack(dag("dag", medium))
-    first = store.put_dir(tree(tmp_path / "first", shared=BIG, own=b"1")).cid
-    second = store.put_dir(tree(tmp_path / "second", shared=BIG, own=b"2")).cid
+    first = store.put_dir(folder_of(tmp_path / "first", shared=BIG, own=b"1")).cid
+    second = store.put_dir(folder_of(tmp_path / "second", shared=BIG, own=b"2")).cid
     child = child_of(store, first)
     store.pin(child)
     store.remove(first)
@@ -82,7 +62,7 @@ def test_evict_asks_for_the_other_copies_of_what_a_closure_carries(
     """A child stays while its other copies are only known of: vanished, silent, or on a tier that is away."""
     medium, other = DagMedium(), Shelf()
     store = stack(dag("dag", medium), shelf("shelf", other))
-    root = store.put_dir(tree(tmp_path / "tree", shared=BIG, own=b"1")).cid
+    root = store.put_dir(folder_of(tmp_path / "tree", shared=BIG, own=b"1")).cid
     child = child_of(store, root)
     store.pin(child)
     store.copy(child, "shelf")
@@ -110,8 +90,8 @@ def test_another_closure_of_the_same_medium_keeps_a_child_while_it_is_there(
 ) -> None:
     medium = DagMedium()
     store = stack(dag("dag", medium))
-    first = store.put_dir(tree(tmp_path / "first", shared=BIG, own=b"1")).cid
-    second = store.put_dir(tree(tmp_path / "second", shared=BIG, own=b"2")).cid
+    first = store.put_dir(folder_of(tmp_path / "first", shared=BIG, own=b"1")).cid
+    second = store.put_dir(folder_of(tmp_path / "second", shared=BIG, own=b"2")).cid
     child = child_of(store, first)
     store.remove(first)
     pinned = medium.roots.pop(second)  # somebody took its pin
@@ -125,7 +105,7 @@ def test_another_closure_of_the_same_medium_keeps_a_child_while_it_is_there(
 def test_a_child_is_given_up_only_with_its_root(stack: Callable[..., Store], tmp_path: Path) -> None:
     medium = DagMedium()
     store = stack(dag("dag", medium))
-    root = store.put_dir(tree(tmp_path / "tree", a=BIG)).cid
+    root = store.put_dir(folder_of(tmp_path / "tree", a=BIG)).cid
     child = next(iter(store.ls(root))).cid
     assert store.has(child)
     with pytest.raises(LastCopy, match="evict that root instead"):
@@ -138,7 +118,7 @@ def test_gc_asks_for_the_other_copies_of_what_a_closure_carries(
     """What is unreachable goes on; the closure stays while the copies elsewhere are only known of."""
     medium, other = DagMedium(), Shelf()
     store = stack(dag("dag", medium), shelf("shelf", other))
-    root = store.put_dir(tree(tmp_path / "tree", shared=BIG, own=b"1")).cid
+    root = store.put_dir(folder_of(tmp_path / "tree", shared=BIG, own=b"1")).cid
     stray = store.put(b"unreferenced").cid
     child = child_of(store, root)
     store.pin(child)
@@ -172,7 +152,7 @@ def test_gc_keeps_a_closure_while_the_tier_of_the_other_copies_is_away(
 ) -> None:
     medium, other = DagMedium(), Shelf()
     store = stack(dag("dag", medium), shelf("shelf", other))
-    root = store.put_dir(tree(tmp_path / "tree", shared=BIG, own=b"1")).cid
+    root = store.put_dir(folder_of(tmp_path / "tree", shared=BIG, own=b"1")).cid
     child = child_of(store, root)
     store.pin(child)
     store.copy(child, "shelf")
@@ -203,7 +183,7 @@ def test_gc_of_closures_on_two_tiers_leaves_one_that_carries_what_is_kept(
 ) -> None:
     one, two = DagMedium(), DagMedium()
     store = stack(dag("one", one), dag("two", two), min_copies=2)
-    root = store.put_dir(tree(tmp_path / "tree", shared=BIG, own=b"1")).cid
+    root = store.put_dir(folder_of(tmp_path / "tree", shared=BIG, own=b"1")).cid
     child = child_of(store, root)
     store.pin(child)
     store.remove(root)
@@ -228,7 +208,7 @@ def test_gc_trusts_no_closure_whose_own_end_failed(
     monkeypatch.setattr(DagBackend, "evict", hookimpl(evict))
     store = stack(dag("dag", DagMedium()))
     for name in (b"1", b"2", b"3"):
-        root = store.put_dir(tree(tmp_path / name.decode(), shared=BIG, own=name)).cid
+        root = store.put_dir(folder_of(tmp_path / name.decode(), shared=BIG, own=name)).cid
         child = child_of(store, root)
         store.pin(child)
         store.remove(root)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.dag_backend import DagMedium
-from tests.support.stacks import Shelf, Spec, dag, disk, memory, open_stack, shelf
+from tests.support.folders import folder_of
+from tests.support.stacks import Shelf, dag, disk, memory, shelf
 
 from ziggurat.content import Cid
 from ziggurat.engine.store import Store
@@ -27,30 +27,10 @@ from ziggurat.errors import (
 BIG = os.urandom(3 << 20)
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Callable[..., Store]]:
-    made: list[Store] = []
-
-    def make(*specs: Spec, name: str = "catalog", **more: Any) -> Store:
-        made.append(open_stack(tmp_path / name, *specs, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
-
-
 def used(store: Store, medium: str) -> int:
     catalog = store._parts.catalog
     assert catalog is not None
     return catalog.usage(medium).used
-
-
-def tree(folder: Path, **files: bytes) -> Path:
-    folder.mkdir(parents=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    return folder
 
 
 # --- evict
@@ -133,7 +113,7 @@ def test_an_evict_that_fails_half_way_can_be_repeated(stack: Callable[..., Store
 def test_pins_refuse_and_outlive_the_root(stack: Callable[..., Store], tmp_path: Path) -> None:
     one, two = Shelf(), Shelf()
     store = stack(shelf("one", one), shelf("two", two), min_copies=2)
-    root = store.put_dir(tree(tmp_path / "tree", a=b"child", b=BIG)).cid
+    root = store.put_dir(folder_of(tmp_path / "tree", a=b"child", b=BIG)).cid
     child = next(iter(store.ls(root))).cid
     assert store.pin(f"{root}/a")
     assert not store.pin(child)
@@ -166,8 +146,8 @@ def test_shared_children_survive_the_removal_of_one_parent(
 ) -> None:
     one = Shelf()
     store = stack(shelf("one", one))
-    first = store.put_dir(tree(tmp_path / "first", shared=BIG, own=b"1")).cid
-    second = store.put_dir(tree(tmp_path / "second", shared=BIG, own=b"2")).cid
+    first = store.put_dir(folder_of(tmp_path / "first", shared=BIG, own=b"1")).cid
+    second = store.put_dir(folder_of(tmp_path / "second", shared=BIG, own=b"2")).cid
     removal = store.remove(first)
     assert removal.blobs == 2  # the directory and its own file
     dry = store.gc(dry_run=True)
@@ -190,7 +170,7 @@ def test_a_file_that_is_a_root_too_survives_its_directory(
 ) -> None:
     one = Shelf()
     store = stack(shelf("one", one))
-    folder = store.put_dir(tree(tmp_path / "folder", a=BIG)).cid
+    folder = store.put_dir(folder_of(tmp_path / "folder", a=BIG)).cid
     alone = store.put(BIG).cid
     assert store.remove(folder).blobs == 1
     store.gc()
@@ -397,7 +377,7 @@ def test_a_renamed_tier_keeps_its_copies(stack: Callable[..., Store], tmp_path: 
 def test_verify_of_nothing_is_no_success(stack: Callable[..., Store], tmp_path: Path) -> None:
     medium, one = DagMedium(), Shelf()
     store = stack(shelf("one", one), dag("two", medium), min_copies=2)
-    root = store.put_dir(tree(tmp_path / "tree", file=BIG)).cid
+    root = store.put_dir(folder_of(tmp_path / "tree", file=BIG)).cid
     child = next(store.ls(root)).cid
     assert [(found.tier, found.ok) for found in store.verify(child)] == [("one", True), ("two", True)]
     assert len(list(store.verify(root))) == 3, "a child that a closure carries is proved with it"

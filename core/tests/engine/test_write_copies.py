@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.dag_backend import DagMedium
-from tests.support.stacks import FAST_RETRY, Shelf, Spec, dag, open_stack, shelf
+from tests.support.stacks import FAST_RETRY, Shelf, dag, open_stack, shelf
 
 from ziggurat.content import Cid
 from ziggurat.engine.store import Store
@@ -49,19 +49,6 @@ def down(error: Exception | None = None) -> Any:
             raise error or TierUnavailable("is down")
 
     return script
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Callable[..., Store]]:
-    made: list[Store] = []
-
-    def make(*specs: Spec, **more: Any) -> Store:
-        made.append(open_stack(tmp_path / "catalog", *specs, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
 
 
 def accounts_right(store: Store, *shelves: Shelf) -> None:

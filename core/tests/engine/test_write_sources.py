@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.stacks import Shelf, Spec, open_stack, shelf
+from tests.support.stacks import Shelf, shelf
 
 from ziggurat.backend import Info
 from ziggurat.content import Cid, import_file, profile_by_name
@@ -27,19 +27,6 @@ from ziggurat.errors import (
 )
 
 BIG = os.urandom(3 << 20)
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Callable[..., Store]]:
-    made: list[Store] = []
-
-    def make(*specs: Spec, **more: Any) -> Store:
-        made.append(open_stack(tmp_path / "catalog", *specs, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
 
 
 def spool(store: Store) -> list[Path]:

@@ -1,23 +1,12 @@
 import random
 import threading
 
-from attrs import frozen
-
 from ziggurat.policy import Learner, Observer
 from ziggurat.policy.guard import Guard
 from ziggurat.policy.hazards import Hazards
 from ziggurat.policy.heatranker import HeatRanker, hash_of
 from ziggurat.policy.history import OCTAVES
-
-
-@frozen
-class Row:
-    key: str
-    size: int
-    last: float
-    count: int
-    first: float = 0.0
-    gap: float = 0.0
+from ziggurat.testing._policy_model import Row
 
 
 def test_the_ranker_learns_from_rows():

@@ -4,11 +4,11 @@ import random
 import threading
 import time
 
-from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ziggurat.policy import Index, LruIndex, LruRanker, Ranker, make_index, make_ranker
+from ziggurat.testing._policy_model import Row
 
 CAPACITY = 20
 keys = st.sampled_from("abcdefgh")
@@ -183,14 +183,6 @@ def test_hits_during_admissions_lose_nothing_but_order():
     for thread in threads:
         thread.join()
     assert index.bytes == sum(index._order.values()) <= 100
-
-
-@frozen
-class Row:
-    key: str
-    size: int
-    last: float
-    count: int
 
 
 def test_the_ranker_puts_the_oldest_first_and_keeps_ties_in_order():

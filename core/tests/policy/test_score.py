@@ -1,24 +1,14 @@
 import math
 
 import pytest
-from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat.policy.score import ScoreParameters, ScoreRanker, score
+from ziggurat.testing._policy_model import Row
 
 DAY = 86_400
 times = st.floats(0, 4e9)
-
-
-@frozen
-class Row:
-    key: str
-    size: int
-    last: float
-    count: int
-    first: float = 0.0
-    gap: float = 0.0
 
 
 def test_worked_by_hand():
