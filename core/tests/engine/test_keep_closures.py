@@ -20,6 +20,16 @@ from ziggurat.errors import BlobPinned, LastCopy, TierUnavailable
 BIG = os.urandom(3 << 20)
 
 
+def left_behind(store: Store, tmp_path: Path) -> tuple[Cid, Cid]:
+    """A closure on "dag" that no root reaches, and its child, which is pinned and has a copy on "shelf"."""
+    root = store.put_dir(folder_of(tmp_path / "tree", shared=BIG, own=b"1")).cid
+    child = child_of(store, root)
+    store.pin(child)
+    store.copy(child, "shelf")
+    store.remove(root)
+    return root, child
+
+
 def silent(op: str, key: str) -> None:
     if op == "has":
         raise TierUnavailable("cannot tell")
@@ -62,11 +72,7 @@ def test_evict_asks_for_the_other_copies_of_what_a_closure_carries(
     """A child stays while its other copies are only known of: vanished, silent, or on a tier that is away."""
     medium, other = DagMedium(), Shelf()
     store = stack(dag("dag", medium), shelf("shelf", other))
-    root = store.put_dir(folder_of(tmp_path / "tree", shared=BIG, own=b"1")).cid
-    child = child_of(store, root)
-    store.pin(child)
-    store.copy(child, "shelf")
-    store.remove(root)
+    root, child = left_behind(store, tmp_path)
     held = dict(other.held)
 
     other.held.clear()
@@ -118,12 +124,8 @@ def test_gc_asks_for_the_other_copies_of_what_a_closure_carries(
     """What is unreachable goes on; the closure stays while the copies elsewhere are only known of."""
     medium, other = DagMedium(), Shelf()
     store = stack(dag("dag", medium), shelf("shelf", other))
-    root = store.put_dir(folder_of(tmp_path / "tree", shared=BIG, own=b"1")).cid
+    root, child = left_behind(store, tmp_path)
     stray = store.put(b"unreferenced").cid
-    child = child_of(store, root)
-    store.pin(child)
-    store.copy(child, "shelf")
-    store.remove(root)
     store.remove(stray)
     held = dict(other.held)
 
@@ -152,11 +154,7 @@ def test_gc_keeps_a_closure_while_the_tier_of_the_other_copies_is_away(
 ) -> None:
     medium, other = DagMedium(), Shelf()
     store = stack(dag("dag", medium), shelf("shelf", other))
-    root = store.put_dir(folder_of(tmp_path / "tree", shared=BIG, own=b"1")).cid
-    child = child_of(store, root)
-    store.pin(child)
-    store.copy(child, "shelf")
-    store.remove(root)
+    _, child = left_behind(store, tmp_path)
     store.close()
 
     without = stack(dag("dag", medium))
