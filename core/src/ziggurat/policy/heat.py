@@ -121,7 +121,8 @@ class HeatIndex:
             residents = self._residents
             slot = residents.slots.get(key)
             if slot is not None and residents.sizes[slot] == size:
-                self._hit(slot, now)
+                if now - residents.last(slot) >= residents.quiet:
+                    self._hit(slot, now)
                 return ()
             victims = []
             if slot is not None:
@@ -175,8 +176,6 @@ class HeatIndex:
 
     def _hit(self, slot: int, now: int) -> None:
         residents, guard = self._residents, self._guard
-        if now - residents.last(slot) < residents.quiet:
-            return
         residents.touch(slot, now)
         if guard is not None:
             hashed = residents.hashes[slot]
