@@ -55,8 +55,10 @@ def _line(text: object) -> str:
     return " ".join(str(text).split())[:_LINE]
 
 
-def answer_of(error: BaseException) -> Answer | None:
-    """The record of an exception of botocore or obstore; None for any other."""
+def answer_of(error: BaseException | None) -> Answer | None:
+    """The record of an exception of botocore or obstore; None for any other, and for none."""
+    if error is None:
+        return None
     room = type(error).__module__.partition(".")[0]
     if room in ("botocore", "boto3", "s3transfer", "urllib3"):
         return _of_boto(error)

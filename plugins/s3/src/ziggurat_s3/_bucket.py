@@ -12,7 +12,7 @@ from attrs import frozen
 
 from ziggurat.backend import Blob, ByteRange, Timeouts
 from ziggurat.errors import TierError, TierUnavailable
-from ziggurat_s3._answers import Answer, answer_of
+from ziggurat_s3._answers import answer_of
 from ziggurat_s3._clients import Clients, clients_for
 from ziggurat_s3._errors import Remedies, Translated, is_missing
 from ziggurat_s3._options import MIB, S3Options
@@ -309,8 +309,7 @@ class Bucket:
 
     def missing(self, error: BaseException) -> bool:
         """Whether a failure was that there is no such bucket."""
-        cause = error.__cause__ if isinstance(error, TierError) else error
-        answer: Answer | None = answer_of(cause) if cause is not None else None
+        answer = answer_of(error.__cause__ if isinstance(error, TierError) else error)
         return answer is not None and answer.code == "NoSuchBucket"
 
     def _told(self, error: Exception) -> Exception:

@@ -36,7 +36,7 @@ def bucket_exists(service: Service, bucket: str) -> bool:
     try:
         service.call(task, lambda: service.s3.head_bucket(Bucket=bucket))
     except TierError as error:
-        answer = answer_of(error.__cause__) if error.__cause__ is not None else None
+        answer = answer_of(error.__cause__)
         if answer is None or not 300 <= answer.status < 500:
             raise
     else:
@@ -45,7 +45,7 @@ def bucket_exists(service: Service, bucket: str) -> bool:
     try:
         service.call(task, lambda: service.s3.list_objects_v2(Bucket=bucket, MaxKeys=1, **service.asking))
     except TierError as error:
-        answer = answer_of(error.__cause__) if error.__cause__ is not None else None
+        answer = answer_of(error.__cause__)
         if answer is not None and answer.code == "NoSuchBucket":
             return False
         raise
@@ -64,7 +64,7 @@ def delete_bucket(service: Service, bucket: str) -> None:
     try:
         service.call(Task("delete_bucket", bucket), lambda: service.s3.delete_bucket(Bucket=bucket))
     except TierError as error:
-        answer = answer_of(error.__cause__) if error.__cause__ is not None else None
+        answer = answer_of(error.__cause__)
         if answer is not None and answer.code == "BucketNotEmpty":
             raise Unsupported(
                 f"bucket {bucket!r} is not empty: it holds {_held(service, bucket)}", op="delete_bucket"

@@ -218,7 +218,7 @@ class Service:
             with self.errors(task.bucket):
                 self.s3.head_bucket(Bucket=task.bucket)
         except TierError as told:
-            cause = answer_of(told.__cause__) if told.__cause__ is not None else None
+            cause = answer_of(told.__cause__)
             if cause is not None and cause.status == 404:
                 raise self.errors(task.bucket).refusal(Answer(404, "NoSuchBucket")) from error
             if cause is None or cause.status != 403:  # a service says 403 of what is there

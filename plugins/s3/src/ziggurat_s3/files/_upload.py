@@ -213,7 +213,7 @@ class _Parts:
             try:
                 made = service.call(task, partial(begin, ChecksumAlgorithm="CRC32"))
             except TierError as error:
-                answer = answer_of(error.__cause__) if error.__cause__ is not None else None
+                answer = answer_of(error.__cause__)
                 if answer is None or answer.status not in (400, 501):
                     raise
                 service.checksums = False
@@ -314,7 +314,7 @@ def finish(service: Service, task: Task, upload: str, parts: list[Part]) -> str:
         answer = service.call(task, complete)
     except TierError as error:
         # An answer that was lost on the way: the upload is gone because it was completed.
-        cause = answer_of(error.__cause__) if error.__cause__ is not None else None
+        cause = answer_of(error.__cause__)
         expected = joined_tag(part["ETag"] for part in parts)
         if cause is None or cause.code != "NoSuchUpload" or not expected:
             raise
