@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ziggurat.command import Session, command, group, pass_session, plural, printable, size_text
+from ziggurat_s3._options import DAY
 from ziggurat_s3.commands._group import Address, Place, address_argument, asking, time_text
 
 if TYPE_CHECKING:
     from ziggurat_s3.files import UnfinishedUpload
 
 __all__ = ["uploads"]
-
-_DAY = 86400.0
 
 
 @group(
@@ -64,7 +63,7 @@ ziggurat s3 uploads rm --older-than 3600 s3://vault/2026     of a directory or a
 @click.option(
     "--older-than",
     type=click.FloatRange(min=0),
-    default=_DAY,
+    default=DAY,
     show_default=True,
     metavar="SECONDS",
     help="Since a part of it last arrived.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ziggurat.backend import Timeouts
 from ziggurat.errors import Unsupported
 from ziggurat_s3._connection import ConnectionOptions
+from ziggurat_s3._options import DAY
 from ziggurat_s3.files import (
     _buckets,
     _directory_changes,
@@ -353,7 +354,7 @@ class S3Files:
         bucket: str,
         where: str = "",
         *,
-        older_than: float = _unfinished.DAY,
+        older_than: float = DAY,
         upload_callback: UploadCallback | None = None,
     ) -> list[UnfinishedUpload]:
         """End the large uploads that nobody goes on with, and give them; the service frees their parts.

@@ -15,10 +15,7 @@ from ziggurat_s3.files._keys import directory_prefix
 from ziggurat_s3.files._records import UnfinishedUpload, UploadCallback
 from ziggurat_s3.files._service import Service, Task
 
-__all__ = ["DAY", "any_unfinished", "end", "listed"]
-
-DAY = 86400.0
-"""Seconds after which an upload is taken to be left behind."""
+__all__ = ["any_unfinished", "end", "listed"]
 
 T = TypeVar("T")
 
