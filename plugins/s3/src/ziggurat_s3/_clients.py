@@ -83,14 +83,9 @@ class Clients:
     @property
     def uploads(self) -> S3Client:
         """As `s3`, and what it sends is not hashed for the signature: parts have checksums of their own."""
-        endpoint = self.endpoint
+        endpoint = self.endpoint  # each time: it refuses a process that was forked
         if self._uploads is None:
-            made = self._client(
-                endpoint,
-                self.region,
-                "path" if self._path_style else "virtual",
-                payload_signing_enabled=False,
-            )
+            made = self._further(endpoint, payload_signing_enabled=False)
             with self._lock:
                 self._uploads = self._uploads or made
         return self._uploads
@@ -114,7 +109,7 @@ class Clients:
 
         said: Mapping[str, Any] = {}
         try:
-            client = self._client(self.endpoint, self.region, "path" if self._path_style else "virtual")
+            client = self._further(self.endpoint)
             client.meta.events.register_last("before-parameter-build.s3", _stays)
             try:
                 said = client.head_bucket(Bucket=bucket)
@@ -165,6 +160,10 @@ class Clients:
         self._path_style = style == "path"
         self._process = os.getpid()
         return client
+
+    def _further(self, endpoint: str, **more: object) -> S3Client:
+        """Another client like `s3`, whose endpoint is known."""
+        return self._client(endpoint, self.region, "path" if self._path_style else "virtual", **more)
 
     def _client(self, endpoint: str, region: str, style: str, **more: object) -> S3Client:
         from botocore import UNSIGNED
