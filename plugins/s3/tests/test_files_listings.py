@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.support.servers.wire import Scripted, error_body, listing_body
 
-from ziggurat.errors import TierDenied, TierUnavailable, Unsupported
+from ziggurat.errors import TierDenied, TierError, TierUnavailable, Unsupported
 from ziggurat_s3 import ConnectionOptions, S3Files
 from ziggurat_s3.files import TransferIncomplete
 
@@ -124,20 +124,32 @@ def test_files_that_one_by_one_cannot_be_read_leave_the_others_their_turn(tmp_pa
     assert all("archived" in str(one.error) for one in caught.value.report.failures)
 
 
-def test_one_refusal_among_many_deletions_is_told() -> None:
+@pytest.mark.parametrize(
+    ("code", "kind", "retryable"),
+    [
+        ("AccessDenied", "TierDenied", False),
+        ("SlowDown", "TierThrottled", True),
+        ("InternalError", "TierUnavailable", True),
+        ("ServiceUnavailable", "TierUnavailable", True),
+        ("Teapot", "TierUnavailable", False),
+    ],
+)
+def test_one_refusal_among_many_deletions_is_told(code: str, kind: str, retryable: bool) -> None:
     asked: list[str] = []
 
     def answer(method: str, path: str, body: bytes) -> Answer:
         if "list-type" in path:
             return 200, listing_body([f"d/{number}" for number in ([2] if asked else range(4))]), {}
         asked.append(path)
-        refused = "<Error><Key>d/2</Key><Code>AccessDenied</Code><Message>locked</Message></Error>"
+        refused = f"<Error><Key>d/2</Key><Code>{code}</Code><Message>locked</Message></Error>"
         return 200, f"<DeleteResult>{refused}</DeleteResult>".encode(), {}
 
     with Scripted(answer) as service, pytest.raises(TransferIncomplete, match="1 of 4") as caught:
         files_at(service.url).rm_dir("bucket", "d")
     (failure,) = caught.value.report.failures
-    assert (failure.key, type(failure.error).__name__) == ("d/2", "TierDenied")
+    assert (failure.key, type(failure.error).__name__) == ("d/2", kind)
+    assert isinstance(failure.error, TierError)
+    assert failure.error.retryable is retryable
     assert "s3://bucket/d/2" in str(failure.error)
 
 

@@ -154,19 +154,14 @@ def _batch(service: Service, many: Many, rows: Sequence[Listed]) -> dict[str, Ti
 def _refused(service: Service, many: Many, told: Any) -> TierError:
     from botocore.exceptions import ClientError
 
-    response: Any = {"Error": told, "ResponseMetadata": {"HTTPStatusCode": 500 if _passing(told) else 400}}
-    if told.get("Code") == "AccessDenied":
-        response["ResponseMetadata"]["HTTPStatusCode"] = 403
+    # One object's refusal has no status of its own: its code says whether it may pass.
+    response: Any = {"Error": told, "ResponseMetadata": {"HTTPStatusCode": 400}}
     error = service.errors(many.bucket).tell(ClientError(response, "DeleteObjects"))
     if error is None:
         error = TierUnavailable(str(told.get("Message", "")))
     error.op, error.key = many.op, told["Key"]
     error.message = f"{address_of(many.bucket, told['Key'])}: {error.message}"
     return error
-
-
-def _passing(told: Any) -> bool:
-    return told.get("Code") in ("InternalError", "SlowDown", "ServiceUnavailable")
 
 
 def _singly(service: Service, many: Many, rows: Sequence[Listed]) -> dict[str, TierError]:
