@@ -34,6 +34,12 @@ def head(reply: Reply, car: bool, **headers: object) -> None:
     reply.head(200, Content_Type=CAR if car else RAW, **headers)
 
 
+def root_first(asked, reply, server):
+    """Begin a CAR truly: its header and the root."""
+    head(reply, True)
+    reply.send(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
+
+
 def flipped(block: bytes) -> bytes:
     return bytes([block[0] ^ 1]) + block[1:] if block else b"x"
 
@@ -93,8 +99,7 @@ def endless_foreign_blocks(asked, reply, server):
     if not asked.car:
         wrong_bytes(asked, reply, server)
         return
-    head(reply, True)
-    reply.send(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
+    root_first(asked, reply, server)
     number = 0
     while True:
         block = number.to_bytes(8, "big") * 100
@@ -107,8 +112,7 @@ def endless_empty_blocks(asked, reply, server):
     if not asked.car:
         wrong_bytes(asked, reply, server)
         return
-    head(reply, True)
-    reply.send(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
+    root_first(asked, reply, server)
     while True:
         reply.send(section(Cid.of(b""), b"") * 1000)
 
@@ -174,8 +178,7 @@ def slow_drip_of_a_chunk_line(asked, reply, server):
 def stall_after_the_root(asked, reply, server):
     if not asked.car:
         reply.wait(60)
-    head(reply, True)
-    reply.send(car_header([asked.cid]) + section(asked.cid, server.blocks[asked.cid]))
+    root_first(asked, reply, server)
     reply.wait(60)
 
 
