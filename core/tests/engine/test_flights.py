@@ -99,6 +99,19 @@ def test_with_a_persistent_cache_a_waiting_block_is_a_hit(make: Make) -> None:
     assert rig.bytes_given == len(data) + len(rig.held[cid.nodes_key])
 
 
+def test_hits_count_alike_whether_a_block_waits_or_is_there(make: Make) -> None:
+    stack = make(
+        cache("ssd", capacity=1 << 20, kind=rig_type(durable=False)), store("a"), profile="unixfs-v1-2025"
+    )
+    cid = stack.put(b"x" * 500).cid
+    for _ in range(10):
+        stack.get(cid)
+    stack._stack().filler.drain()
+    stack.get(cid)
+    ssd = stack.stats().tiers[0]
+    assert (ssd.hits, ssd.misses, ssd.bytes_read) == (10, 1, 5000)
+
+
 def test_readers_of_one_missing_blob_share_the_answer(make: Make) -> None:
     """A tier that takes its time to say no is asked a few times, not once for each of 32 readers."""
     rig = Rig()

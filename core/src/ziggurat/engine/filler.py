@@ -73,6 +73,9 @@ class PersistentCache:
         """`BlockCache.lookup`; a block that waits to be filled is a hit."""
         waiting = self.waiting.get(key)
         if waiting is not None:
+            meter = self.tier.meter  # which sees only what its medium is asked for
+            meter.hits += 1
+            meter.bytes_read += len(waiting)
             return waiting, True
         block = self.tier.get_block(key)
         if block is None:
