@@ -59,15 +59,23 @@ def answer_of(error: BaseException | None) -> Answer | None:
     """The record of an exception of botocore or obstore; None for any other, and for none."""
     if error is None:
         return None
+    if _without_end(error):
+        return Answer(message="redirected without end", trouble="region")
     room = type(error).__module__.partition(".")[0]
     if room in ("botocore", "boto3", "s3transfer", "urllib3"):
         return _of_boto(error)
-    if isinstance(error, RecursionError):  # boto3 looks for a region that no answer names, again and again
-        return Answer(message="redirected without end", trouble="region")
     text = str(error)
     if room == "obstore" or (isinstance(error, FileNotFoundError | OSError | ValueError) and _obstores(text)):
         return _of_obstore(error, text)
     return None
+
+
+def _without_end(error: BaseException) -> bool:
+    """Whether boto3 looked for a region that no answer names, again and again, until Python stopped it.
+
+    Where that is in the midst of a request, botocore takes it for a fault of the connection.
+    """
+    return isinstance(error, RecursionError) or isinstance(error.__context__, RecursionError)
 
 
 def _obstores(text: str) -> bool:
