@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = [
     *("__main__", "command", "cli", "testing", "engine", "tiers", "catalog", "policy"),
-    *("config", "plugin", "sqlite", "backend", "content", "errors"),
+    *("config", "plugin", "group", "sqlite", "backend", "content", "errors"),
 ]
 
 

@@ -18,23 +18,20 @@ from ziggurat.errors import NotDurable
 
 
 class Desk:
-    """A writer that waits on order, and fails on order."""
+    """A writer that waits for a sign."""
 
     def __init__(self) -> None:
         self.gate, self.inside = threading.Event(), threading.Event()
-        self.batches: list[int] = []
-        self.fails: list[BaseException] = []
+        self.batches: list[list[str]] = []
 
     def put(self, parcel: Any) -> Placement:
-        self.batches.append(1)
+        self.batches.append([parcel.cid])
         self.inside.set()
         assert self.gate.wait(20)
-        return Placement([str(parcel)])
+        return Placement([parcel.cid])
 
     def put_many(self, parcels: list[Any]) -> list[Placement | Exception]:
-        self.batches.append(len(parcels))
-        if self.fails:
-            raise self.fails.pop()
+        self.batches.append([parcel.cid for parcel in parcels])
         return [NotDurable("no") if parcel.cid == "bad" else Placement([parcel.cid]) for parcel in parcels]
 
 
@@ -43,53 +40,35 @@ class Small:
         self.cid = cid
 
 
-def joined(desk: Desk, cids: list[str]) -> dict[int, Any]:
-    """Let the first put stand at the desk until all others wait, then let go."""
+def test_the_same_content_is_put_once_and_each_is_answered() -> None:
+    desk = Desk()
     together = Together(desk)  # type: ignore[arg-type]  # it only puts
     answers: dict[int, Any] = {}
 
     def work(number: int, cid: str) -> None:
         try:
             answers[number] = together.put(Small(cid)).tiers  # type: ignore[arg-type]  # it only has a CID
-        except BaseException as error:  # noqa: BLE001 - of whatever kind, it is looked at below
+        except NotDurable as error:
             answers[number] = error
 
-    threads = [threading.Thread(target=work, args=item, daemon=True) for item in enumerate(cids)]
+    threads = [
+        threading.Thread(target=work, args=item, daemon=True)
+        for item in enumerate(["first", "a", "b", "a", "bad", "bad"])
+    ]
     threads[0].start()
     assert desk.inside.wait(20)
     for thread in threads[1:]:
         thread.start()
-    while len(together._queue) < len(cids) - 1:
+    while len(together._group._queue) < 5:
         threading.Event().wait(0.001)
     desk.gate.set()
     for thread in threads:
         thread.join(20)
-    return answers
-
-
-def test_those_who_wait_are_put_together_and_answered_each() -> None:
-    desk = Desk()
-    answers = joined(desk, ["first", "a", "b", "a", "bad"])
-    assert desk.batches == [1, 3]
+    assert [sorted(batch) for batch in desk.batches] == [["first"], ["a", "b", "bad"]]
     assert answers[1] == answers[3] == ["a"]
     assert answers[2] == ["b"]
     assert isinstance(answers[4], NotDurable)
-
-
-def test_a_failure_of_all_is_told_to_each() -> None:
-    desk = Desk()
-    desk.fails = [NotDurable("the catalog is full")]
-    answers = joined(desk, ["first", "a", "b"])
-    assert [str(answers[number]) for number in (1, 2)] == ["the catalog is full"] * 2
-    assert answers[1] is not answers[2]
-
-
-def test_an_interrupt_is_the_leaders_alone() -> None:
-    desk = Desk()
-    desk.fails = [KeyboardInterrupt()]
-    answers = joined(desk, ["first", "a", "b", "c"])
-    kinds = sorted(type(answers[number]).__name__ for number in (1, 2, 3))
-    assert kinds == ["KeyboardInterrupt", "list", "list"]
+    assert answers[4] is not answers[5], "raised in two threads"
 
 
 def test_sixteen_threads_put_and_every_blob_is_kept(stack_of_disk: Callable[[], Store]) -> None:

@@ -11,20 +11,25 @@ import os
 import re
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from weakref import WeakSet
+
+from ziggurat.group import Group, Task
 
 if TYPE_CHECKING:
     import apsw
+
+    _Write: TypeAlias = Task[Callable[[apsw.Connection], Any], Any]
 
 __all__ = ["Database", "Execute", "filesystem_of", "network_filesystem"]
 
 T = TypeVar("T")
 Execute = Callable[..., Any]
 
+_FORKED = "was opened before a fork; open it again in this process"
+_MOST = 256  # writes in one transaction
 _PATIENCE = 30.0  # seconds that one process waits for another's transaction
 _LOOK = 0.001  # seconds between two looks
 
@@ -86,18 +91,6 @@ def filesystem_of(path: Path, mountinfo: str) -> str | None:
     return found
 
 
-class _Work(Generic[T]):
-    """One piece of writing that waits for its turn in a batch."""
-
-    __slots__ = ("call", "done", "error", "result")
-
-    def __init__(self, call: Callable[[apsw.Connection], T]) -> None:
-        self.call = call
-        self.done = False
-        self.error: BaseException | None = None
-        self.result: T | None = None
-
-
 class _Patience:
     """Waits for another process, looking again often.
 
@@ -134,15 +127,15 @@ class Database:
         self._all: WeakSet[apsw.Connection] = WeakSet()
         self._all_lock = threading.Lock()
         self._closed = False
-        self._queue: deque[_Work[Any]] = deque()
-        self._turn = threading.Lock()
+        self._group: Group[Callable[[apsw.Connection], Any], Any] = Group(self._commit, _MOST)
+        self._turn = threading.Lock()  # of who leads, and of `close`
         self._writer = self._connect()
 
     def _connect(self) -> apsw.Connection:
         import apsw
 
         if self._closed or os.getpid() != self._pid:
-            why = "is closed" if self._closed else "was opened before a fork; open it again in this process"
+            why = "is closed" if self._closed else _FORKED
             raise RuntimeError(f"database {self.path} {why}")
         connection = apsw.Connection(str(self.path))
         connection.set_busy_handler(_Patience())
@@ -179,44 +172,38 @@ class Database:
         Returns:
             What `call` returned, once it is committed (and synced, when durable).
         """
-        work = _Work(call)
-        self._queue.append(work)
-        with self._turn:
-            if not work.done:
-                if self._closed or os.getpid() != self._pid:
-                    raise RuntimeError(f"database {self.path} is closed")
-                self._commit([self._queue.popleft() for _ in range(len(self._queue))])
-        if work.error is not None:
-            raise work.error
-        return cast("T", work.result)
+        if os.getpid() != self._pid:  # whoever led in the parent does not go on here
+            raise RuntimeError(
+                f"database {self.path} was opened before a fork; open it again in this process"
+            )
+        return cast("T", self._group.do(call))
 
-    def _commit(self, batch: list[_Work[Any]]) -> None:
-        connection = self._writer
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            if len(batch) == 1:  # nobody else's work to keep apart from
-                batch[0].result = batch[0].call(connection)
+    def _commit(self, batch: list[_Write]) -> None:
+        with self._turn:
+            if self._closed:
+                raise RuntimeError(f"database {self.path} is closed")
+            connection = self._writer
+            results: list[tuple[_Write, Any]] = []
+            ready = committed = False
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                if len(batch) == 1:  # nobody else's work to keep apart from
+                    results.append((batch[0], batch[0].item(connection)))
+                else:
+                    results.extend(_apart(connection, batch))
+                ready = True
                 connection.execute("COMMIT")
-                return
-            for work in batch:
-                connection.execute("SAVEPOINT work")
-                try:
-                    work.result = work.call(connection)
-                except BaseException as error:
-                    work.error = error
-                    if not connection.in_transaction:  # no room, or the medium failed: SQLite undid it all
-                        raise
-                    connection.execute("ROLLBACK TO work")
-                connection.execute("RELEASE work")
-            connection.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - nothing of the batch is committed: all are told
-            for work in batch:
-                work.error = work.error or error
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        finally:
-            for work in batch:
-                work.done = True
+                committed = True
+            except BaseException as error:
+                # An interrupt that came while it committed is raised once it has.
+                committed = ready and not isinstance(error, Exception) and not connection.in_transaction
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                if committed:
+                    for task, result in results:
+                        task.finish(result)
 
     def close(self) -> None:
         """Close every connection; harmless when repeated, and in a forked child.
@@ -230,6 +217,22 @@ class Database:
             for connection in list(self._all):
                 _close(connection)
             self._all.clear()
+
+
+def _apart(connection: apsw.Connection, batch: list[_Write]) -> Iterator[tuple[_Write, Any]]:
+    """Do each write in a savepoint of its own, and give those that did not fail."""
+    for task in batch:
+        connection.execute("SAVEPOINT work")
+        try:
+            result = task.item(connection)
+        except Exception as error:  # raised in the thread whose write it is
+            if not connection.in_transaction:  # no room, or the medium failed: SQLite undid it all
+                raise
+            connection.execute("ROLLBACK TO work")
+            task.fail(error)
+        else:
+            yield task, result
+        connection.execute("RELEASE work")
 
 
 def _close(connection: apsw.Connection) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from copy import copy
 
 from ziggurat.content.parcel import Parcel
 from ziggurat.engine.writer import Placement, Writer
+from ziggurat.group import Group, Task
 
 __all__ = ["Together"]
 
@@ -15,18 +14,8 @@ _SMALL = 64 << 10
 _MOST = 64
 
 
-class _Waiting:
-    """A put that waits for its batch."""
-
-    __slots__ = ("answer", "parcel")
-
-    def __init__(self, parcel: Parcel) -> None:
-        self.parcel = parcel
-        self.answer: Placement | Exception | None = None
-
-
 class Together:
-    """Puts parcels whose bytes are in memory; whoever finds nobody at work leads for all who wait.
+    """Puts parcels whose bytes are in memory, those of several threads in one batch.
 
     A put alone pays nothing for it. Of sixteen threads each would otherwise commit, and hand over the
     interpreter, for itself.
@@ -37,8 +26,7 @@ class Together:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._turn = threading.Lock()
-        self._queue: deque[_Waiting] = deque()
+        self._group: Group[Parcel, Placement] = Group(self._put, _MOST)
 
     @staticmethod
     def takes(parcel: Parcel) -> bool:
@@ -47,31 +35,18 @@ class Together:
 
     def put(self, parcel: Parcel) -> Placement:
         """Put and acknowledge; raises as `Writer.put`."""
-        waiting = _Waiting(parcel)
-        self._queue.append(waiting)
-        while waiting.answer is None:
-            with self._turn:
-                if waiting.answer is None:
-                    self._lead(waiting, [self._queue.popleft() for _ in range(min(len(self._queue), _MOST))])
-        if isinstance(waiting.answer, Exception):
-            raise waiting.answer
-        return waiting.answer
+        return self._group.do(parcel)
 
-    def _lead(self, leader: _Waiting, batch: list[_Waiting]) -> None:
-        parcels = {waiting.parcel.cid: waiting.parcel for waiting in batch}
-        try:
-            if len(parcels) == 1:
-                answers: list[Placement | Exception] = [self._writer.put(batch[0].parcel)]
-            else:
-                answers = self._writer.put_many(list(parcels.values()))
-        except Exception as error:  # noqa: BLE001 - told to each who waits, and raised there
-            for waiting in batch:
-                waiting.answer = error if waiting is leader else copy(error)
+    def _put(self, batch: list[Task[Parcel, Placement]]) -> None:
+        if len(batch) == 1:
+            batch[0].finish(self._writer.put(batch[0].item))
             return
-        except BaseException:
-            # An interrupt is the leader's alone: whoever else waits is led by another.
-            self._queue.extendleft(reversed([waiting for waiting in batch if waiting is not leader]))
-            raise
+        parcels = {task.item.cid: task.item for task in batch}  # the same content is put once
+        answers = self._writer.put_many(list(parcels.values()))
         found = dict(zip(parcels, answers, strict=True))
-        for waiting in batch:
-            waiting.answer = found[waiting.parcel.cid]
+        for task in batch:
+            answer = found[task.item.cid]
+            if isinstance(answer, Exception):
+                task.fail(copy(answer))  # raised in several threads, where it is the answer of several
+            else:
+                task.finish(answer)
