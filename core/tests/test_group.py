@@ -44,14 +44,17 @@ class Desk:
     def start(self, *items: str) -> None:
         """Ask for each in a thread of its own, in order."""
         for item in items:
-            before = len(self.group._queue)
+            waiting = len(self.group._queue) + 1
             thread = threading.Thread(target=self._ask, args=(len(self.threads), item), daemon=True)
             self.threads.append(thread)
             thread.start()
             if len(self.threads) == 1:
                 assert self.inside.wait(20)
             else:
-                until(lambda before=before: len(self.group._queue) > before or len(self.batches) > 1)
+                self._wait_for(waiting)
+
+    def _wait_for(self, waiting: int) -> None:
+        until(lambda: len(self.group._queue) >= waiting or len(self.batches) > 1)
 
     def _ask(self, number: int, item: str) -> None:
         try:
@@ -171,7 +174,12 @@ def test_a_batch_goes_on_without_a_member_that_was_interrupted(desk: Desk) -> No
     left = threading.Event()
     desk.group._run = run
     desk.start("a")
-    ready = threading.Thread(target=lambda: (until(lambda: len(desk.group._queue) == 2), desk.start("b")))
+
+    def third() -> None:
+        until(lambda: len(desk.group._queue) == 2)
+        desk.start("b")
+
+    ready = threading.Thread(target=third)
     ready.start()
 
     def go() -> None:

@@ -33,7 +33,8 @@ class Others:
     """Writes of other threads, joined behind one that waits for them."""
 
     def __init__(self, database: Database, *writes: Any) -> None:
-        self.database, self.answers = database, {}
+        self.database = database
+        self.answers: dict[int, Any] = {}
         self.threads = [threading.Thread(target=self._write, args=item) for item in enumerate(writes)]
 
     def _write(self, number: int, call: Any) -> None:
