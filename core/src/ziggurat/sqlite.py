@@ -153,13 +153,14 @@ class Database:
 
         The cursor is reused, so take what it yields before the next call of the same thread.
         """
+        execute: Execute
         try:
-            return cast("Execute", self._local.execute)
+            execute = self._local.execute
         except AttributeError:
             connection = self._connect()
             self._local.connection = connection
-            self._local.execute = connection.cursor().execute
-            return cast("Execute", self._local.execute)
+            execute = self._local.execute = connection.cursor().execute
+        return execute
 
     def write(self, call: Callable[[apsw.Connection], T]) -> T:
         """Run `call` in a write transaction, shared with whoever else is waiting, and commit it.

@@ -36,10 +36,15 @@ class Flight:
 
 
 class Flights:
-    """The fetches under way in one store, by cache key."""
+    """The fetches under way in one store, by cache key.
+
+    Nearly every flight has one reader, who pays for no lock: each step is one operation on a dictionary, or
+    an addition that the interpreter does not interrupt. Who joins says so first and then looks again whether
+    the flight is still open; who ends it takes it away first and then looks whether somebody joined.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._joining = threading.Lock()
         self._open: dict[str, Flight] = {}
         self.landings = 0
         """How many flights have ended: unchanged between two looks means nothing can have been cached."""
@@ -54,14 +59,14 @@ class Flights:
         Returns:
             The flight, and True if the caller owns it and must end it.
         """
-        with self._lock:
-            flight = self._open.get(key)
-            if flight is None:
-                flight = self._open[key] = Flight(root)
-                return flight, True
-            if flight.landed is None:
-                flight.landed = threading.Event()
-            return flight, False
+        mine = Flight(root)
+        while (flight := self._open.setdefault(key, mine)) is not mine:
+            with self._joining:
+                if flight.landed is None:
+                    flight.landed = threading.Event()
+            if self._open.get(key) is flight:
+                return flight, False
+        return mine, True
 
     def land(self, key: str, flight: Flight, block: Callable[[], bytes]) -> None:
         """End an own flight with its proved block, which is built only when somebody waits for it."""
@@ -87,8 +92,7 @@ class Flights:
             joined.set()
 
     def _end(self, key: str, flight: Flight) -> threading.Event | None:
-        with self._lock:
-            if self._open.get(key) is flight:
-                del self._open[key]
-            self.landings += 1
-            return flight.landed
+        self.landings += 1  # first: whoever finds no flight any more is to see that one has landed
+        if self._open.get(key) is flight:
+            del self._open[key]
+        return flight.landed

@@ -81,7 +81,6 @@ class Reader:
             BlobNotFound, StoreUnavailable: As `Fetcher.fetch`.
         """
         if root.codec != DAG_PB and root.identity is None:
-            self._resolver.check()
             if length is None and not offset:
                 return self._resolver.lone(root)
             _span(root, offset, length)

@@ -48,6 +48,8 @@ class Resolver:
 
     def lone(self, cid: Cid) -> bytes:
         """A blob that is one block of its own: `resolve` without what only files need."""
+        if self._retired:
+            self.check()
         block = self._lone(cid)
         if self._log is not None:
             self._log(cid.cache_key, len(block))
