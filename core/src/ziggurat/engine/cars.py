@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from ziggurat.content.assemble import Asked, assemble, leaves_of
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Layout, Want
 from ziggurat.content.parcel import Parcel
+from ziggurat.engine.saver import whole_file
 from ziggurat.errors import ContentMismatch, MalformedContent
 
 __all__ = ["CarBlocks", "CarSource", "export_car"]
@@ -128,7 +128,7 @@ def export_car(
 
     Args:
         parcel: What to write.
-        target: A path, which appears whole or not at all and replaces what is there; or a binary file.
+        target: A path, which appears whole or not at all and replaces a file that is there; or a binary file.
         progress: Told the bytes that were written.
 
     Returns:
@@ -136,15 +136,8 @@ def export_car(
     """
     if not isinstance(target, str | os.PathLike):
         return _pour(parcel, target, progress)
-    path = Path(target)
-    aside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}")
-    try:
-        with aside.open("xb") as file:
-            written = _pour(parcel, file, progress)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return written
+    with whole_file(Path(target), overwrite=True) as file:
+        return _pour(parcel, file, progress)
 
 
 def _pour(parcel: Parcel, target: BinaryIO, progress: Progress | None) -> int:

@@ -1,21 +1,17 @@
-"""References and directories: ``CID/a/b`` to a blob, what a directory holds, and a tree written to disk."""
+"""References and directories: ``CID/a/b`` to a blob, and what a directory holds."""
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator
 
 from ziggurat.content import DAG_PB, RAW, Cid, Link, Node, directory_entries, hamt_path
 from ziggurat.content.directory import MAX_PATH_DEPTH
 from ziggurat.engine.reader import Reader
-from ziggurat.engine.records import BlobType, Entry, Saved
+from ziggurat.engine.records import BlobType, Entry
 from ziggurat.engine.session import Value
 from ziggurat.errors import BlobNotFound, InvalidCid, MalformedContent, NotAFile, StoreError
 
-__all__ = ["Paths", "Ref", "Saver", "type_of"]
+__all__ = ["Paths", "Ref", "type_of"]
 
 Ref = Cid | str
 
@@ -201,97 +197,3 @@ def _entry(path: str, cid: Cid, value: Value) -> Entry:
         mode=value.mode,
         mtime=value.mtime,
     )
-
-
-class Saver:
-    """Writes blobs and trees to the local file system; each file appears whole or not at all.
-
-    Args:
-        reader: Reads content.
-        paths: Reads directories.
-        overwrite: Replace files and symlinks that are there.
-        progress: Told the bytes that were written.
-    """
-
-    def __init__(
-        self, reader: Reader, paths: Paths, *, overwrite: bool, progress: Callable[[int], None] | None
-    ) -> None:
-        self._reader, self._paths = reader, paths
-        self._overwrite, self._progress = overwrite, progress
-        self._size = self._files = 0
-
-    def save(self, cid: Cid, target: Path) -> Saved:
-        """Write a blob, or a directory with all beneath it.
-
-        Raises:
-            FileExistsError: Something is there, and it is not to be replaced.
-            OSError: The target cannot be written.
-        """
-        value = self._reader.block(cid) if cid.codec == DAG_PB else b""
-        self._write(Entry(str(target), cid, type_of(value, cid)), value, target, 0)
-        return Saved(cid, str(target), self._size, self._files)
-
-    def _write(self, entry: Entry, value: Value, target: Path, depth: int) -> None:
-        node = value if isinstance(value, Node) else None
-        if node is not None and entry.type == "directory":
-            self._directory(entry.cid, target, depth)
-        elif node is not None and entry.type == "symlink":
-            if not node.target or "\0" in node.target:
-                raise MalformedContent(
-                    f"{entry.cid} is a symlink to {node.target!a}, which is no path", cid=entry.cid
-                )
-            self._clear(target)
-            target.symlink_to(node.target)
-            self._files += 1
-            return
-        else:
-            self._file(entry.cid, target)
-        if node is not None:
-            _restore(node, target)
-
-    def _directory(self, root: Cid, target: Path, depth: int) -> None:
-        if depth > MAX_PATH_DEPTH:
-            raise MalformedContent(f"{root} is nested deeper than {MAX_PATH_DEPTH} directories", cid=root)
-        if target.is_symlink() or (target.exists() and not (self._overwrite and target.is_dir())):
-            raise FileExistsError(17, "exists already; choose another target, or overwrite", str(target))
-        target.mkdir(parents=True, exist_ok=True)
-        for name, link in self._paths.links(root):
-            value = self._reader.block(link.cid) if link.cid.codec == DAG_PB else b""
-            self._write(Entry(name, link.cid, type_of(value, link.cid)), value, target / name, depth + 1)
-
-    def _file(self, cid: Cid, target: Path) -> None:
-        self._clear(target, keep_file=True)
-        _, pieces = self._reader.stream(cid, 0, None)
-        aside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}")
-        try:
-            with aside.open("xb") as file:
-                for piece in pieces:
-                    file.write(piece)
-                    self._size += len(piece)
-                    if self._progress is not None:
-                        self._progress(len(piece))
-            if self._overwrite:
-                aside.replace(target)
-            else:
-                target.hardlink_to(aside)  # unlike a rename it never replaces what came meanwhile
-        finally:
-            aside.unlink(missing_ok=True)
-        self._files += 1
-
-    def _clear(self, target: Path, *, keep_file: bool = False) -> None:
-        if not os.path.lexists(target):
-            return
-        if not self._overwrite or (target.is_dir() and not target.is_symlink()):
-            raise FileExistsError(17, "exists already; choose another target, or overwrite", str(target))
-        if not keep_file:
-            target.unlink()
-
-
-def _restore(node: Node, target: Path) -> None:
-    """Set what UnixFS 1.5 recorded; never set-id bits."""
-    if node.mode is not None:
-        target.chmod(node.mode & 0o777)
-    if node.mtime is not None:
-        # A writer may state any 64-bit time; one that this system cannot hold is no reason to lose the file.
-        with suppress(OverflowError, OSError):
-            os.utime(target, (node.mtime, node.mtime))

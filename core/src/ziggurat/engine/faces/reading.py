@@ -10,8 +10,9 @@ from typing import BinaryIO
 from ziggurat.content import DAG_PB, Cid
 from ziggurat.engine.faces.base import Face, Progress
 from ziggurat.engine.files import BlobFile
-from ziggurat.engine.paths import Ref, Saver
+from ziggurat.engine.paths import Ref
 from ziggurat.engine.records import Entry, Saved
+from ziggurat.engine.saver import Saver
 from ziggurat.engine.session import Buffer
 
 __all__ = ["Reading"]
@@ -82,10 +83,12 @@ class Reading(Face):
     ) -> Saved:
         """Write a file, or a directory with all beneath it, to the local file system.
 
-        Each file appears whole or not at all. Names that would leave the target are refused.
+        A file, and a directory that is new, appears whole or not at all; with `overwrite` a directory that is
+        there is filled file by file. Names that would leave the target are refused.
 
         Raises:
-            FileExistsError: Something is there, and `overwrite` is False.
+            FileExistsError: Something is there, and `overwrite` is False; or it is no file, as a device.
+            OSError: The target cannot be written.
         """
         stack = self._stack()
         cid = stack.paths.resolve(ref)
