@@ -15,7 +15,8 @@ from typing import Any
 import click
 import pytest
 
-from ziggurat.cli._app import COMMANDS, main, root
+from ziggurat.cli import main
+from ziggurat.cli._app import COMMANDS, root
 from ziggurat.cli._session import Session
 from ziggurat.errors import ConfigError
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import logging
 import os
 import sys
@@ -83,15 +85,7 @@ def root(ctx: click.Context) -> None:
 
 
 def main(argv: Sequence[str] | None = None, *, session: Session | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        argv: Arguments without the program's name, None for those of the process.
-        session: For tests: a session that opens another store.
-
-    Returns:
-        The exit code; see `ziggurat.cli._exit`.
-    """
+    """Run the command line; see `ziggurat.cli.main`."""
     args = list(sys.argv[1:] if argv is None else argv)
     session = session or Session()
     if os.name == "nt":
@@ -139,14 +133,29 @@ def _run(args: list[str], session: Session) -> int:
 def _usage(error: click.UsageError) -> str:
     """One lower-case line, as our own messages are, with the way to the help."""
     text = error.format_message().rstrip(".")
+    if not text[1:2].isupper():  # an abbreviation stays as it is
+        text = f"{text[:1].lower()}{text[1:]}"
     where = f" (see '{error.ctx.command_path} --help')" if error.ctx is not None else ""
-    return f"{text[:1].lower()}{text[1:]}{where}"
+    return f"{text}{where}"
+
+
+class _ClosedInput(io.RawIOBase):
+    """Standard input that was closed: reading it is an error, not the end of nothing."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: object) -> int:
+        raise OSError(errno.EBADF, "standard input is closed")
 
 
 def _prepare_streams() -> None:
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - it lives as long as the process
+    # Python sets those to None that whoever started us has closed.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - it lives as long as the process
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(_ClosedInput()), encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a name that the locale cannot write must not end the command

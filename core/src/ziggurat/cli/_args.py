@@ -18,6 +18,7 @@ __all__ = [
     "Total",
     "check_sources",
     "cid_option",
+    "named_path",
     "ref_arguments",
     "store_tier_named",
     "tier_named",
@@ -42,6 +43,17 @@ def cid_option(text: str | None) -> Cid | None:
         InvalidCid: It is none.
     """
     return None if text is None else Cid.parse(text)
+
+
+def named_path(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty path: an unset variable, which must not become some other place.
+
+    Raises:
+        click.BadParameter: It is empty.
+    """
+    if value == "":
+        raise click.BadParameter("an empty path names nothing")
+    return value
 
 
 def check_sources(sources: Sequence[str]) -> None:

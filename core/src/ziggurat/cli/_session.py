@@ -64,6 +64,7 @@ class Session:
         self.code: int = Exit.DONE
         self._opener = opener
         self._store: Store | None = None
+        self._unopened: Exception | None = None
         self._bar: Bar | None = None
 
     @property
@@ -75,7 +76,11 @@ class Session:
             ZigguratError: The store cannot be opened.
         """
         if self._store is None:
-            self._store = self._opener(self.config)
+            try:
+                self._store = self._opener(self.config)
+            except Exception as error:
+                self._unopened = error
+                raise
         return self._store
 
     @property
@@ -171,6 +176,8 @@ class Session:
         try:
             yield
         except (ZigguratError, OSError) as error:
+            if error is self._unopened:  # no other input would fare better
+                raise
             if isinstance(error, BrokenPipeError) and _output.output_gone():
                 raise
             self.fail(error, path=path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import click
 
-from ziggurat.cli._args import STANDARD
+from ziggurat.cli._args import STANDARD, named_path
 from ziggurat.cli._group import command, group
 from ziggurat.cli._output import plural, print_text, printable, size_text, table
 from ziggurat.cli._session import Session, pass_session
@@ -139,7 +139,13 @@ ziggurat config init ~/vault.toml    another file
 ziggurat config init -               to standard output
 """,
 )
-@click.argument("file", default="ziggurat.toml", type=click.Path(allow_dash=True), metavar="[FILE|-]")
+@click.argument(
+    "file",
+    default="ziggurat.toml",
+    type=click.Path(allow_dash=True),
+    callback=named_path,
+    metavar="[FILE|-]",
+)
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @pass_session
 def init_command(session: Session, file: str, force: bool) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import click
 
-from ziggurat.cli._args import STANDARD, ref_arguments
+from ziggurat.cli._args import STANDARD, named_path, ref_arguments
 from ziggurat.cli._group import command
 from ziggurat.cli._output import plural, printable, size_text
 from ziggurat.cli._session import Session, pass_session
+from ziggurat.engine.saver import whole_file
+from ziggurat.errors import RangeError
 
 __all__ = ["cat_command", "export_command", "get_command", "parse_span"]
 
@@ -28,14 +32,20 @@ ziggurat get --force bafy... -o photos   overwrite the files that are there
 """,
 )
 @ref_arguments
-@click.option("-o", "--output", metavar="PATH|-", help="Where to; by default the last part of CID[/PATH].")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH|-",
+    callback=named_path,
+    help="Where to; by default the last part of CID[/PATH].",
+)
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 @pass_session
 def get_command(session: Session, refs: tuple[str, ...], output: str | None, force: bool) -> None:
     """Save files or directories to disk.
 
-    Every byte is proved before it is written. A file appears whole or not at all; nothing is overwritten
-    without --force, which leaves other files of a directory alone.
+    Every byte is proved before it is written. A file, and a directory that is new, appears whole or not at
+    all; nothing is overwritten without --force, which leaves other files of a directory alone.
     """
     if output is not None and len(refs) > 1:
         raise click.UsageError("-o takes one CID[/PATH]")
@@ -45,11 +55,8 @@ def get_command(session: Session, refs: tuple[str, ...], output: str | None, for
                 _stream(session, ref, 0, None)
                 continue
             target = output or _name(ref)
-            with session.progress(f"get {ref}", _size(session, ref)) as progress:
-                try:
-                    saved = session.store.save(ref, Path(target), overwrite=force, progress=progress)
-                except FileExistsError as error:
-                    raise _taken(error, force=force) from error
+            with _overwriting(force=force), session.progress(f"get {ref}", _size(session, ref)) as progress:
+                saved = session.store.save(ref, Path(target), overwrite=force, progress=progress)
             session.record(
                 f"{saved.cid}  {printable(saved.path)}",
                 cid=str(saved.cid),
@@ -60,10 +67,18 @@ def get_command(session: Session, refs: tuple[str, ...], output: str | None, for
             session.remark(f"{size_text(saved.size)} in {plural(saved.files, 'file')}")
 
 
-def _taken(error: FileExistsError, *, force: bool) -> FileExistsError:
-    """Say it in the words of the command line."""
-    way = "a file and a directory do not replace each other" if force else "--force overwrites"
-    return FileExistsError(17, f"is there already; choose another -o ({way})", error.filename)
+@contextmanager
+def _overwriting(*, force: bool) -> Iterator[None]:
+    """Say in the words of the command line that something is there."""
+    try:
+        yield
+    except FileExistsError as error:
+        way = "--force overwrites"
+        if force:
+            way = "a file and a directory do not replace each other, and nothing replaces a device"
+        raise FileExistsError(
+            errno.EEXIST, f"is there already; choose another -o ({way})", error.filename
+        ) from error
 
 
 def _name(ref: str) -> str:
@@ -125,12 +140,12 @@ def _resolve(session: Session, ref: str, span: Span) -> tuple[int, int]:
     size = session.store.stat(ref).size
     first, last = span
     if size is None:
-        raise click.UsageError(f"the size of {ref} is not known: read it without --range")
+        raise RangeError(f"the size of {ref} is not known: read it without --range")
     if first is None:
         length = min(last or 0, size)
         return size - length, length
     if first > 0 and first >= size:
-        raise click.BadParameter(f"begins at {first}, but {ref} has {size} bytes", param_hint="'--range'")
+        raise RangeError(f"the range begins at {first}, but {ref} has {size} bytes")
     end = size if last is None else min(last + 1, size)
     return first, end - first
 
@@ -155,7 +170,14 @@ ziggurat export bafy... | ssh host ...     to standard output
 """,
 )
 @click.argument("ref", metavar="CID[/PATH]")
-@click.option("-o", "--output", metavar="FILE|-", default=STANDARD, help="Where to; the default is '-'.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE|-",
+    default=STANDARD,
+    callback=named_path,
+    help="Where to; the default is '-'.",
+)
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @pass_session
 def export_command(session: Session, ref: str, output: str, force: bool) -> None:
@@ -172,31 +194,9 @@ def export_command(session: Session, ref: str, output: str, force: bool) -> None
             store.export_car(ref, stdout, progress=progress)
         stdout.flush()
         return
-    target = Path(output)
-    if not force and os.path.lexists(target):
-        raise FileExistsError(17, "the file is there already; --force overwrites it", output)
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with aside.open("xb") as file, session.progress(f"export {ref}") as progress:
+    with _overwriting(force=force), whole_file(Path(output), overwrite=force) as file:
+        with session.progress(f"export {ref}") as progress:
             written = store.export_car(ref, file, progress=progress)
-            file.flush()
-            os.fsync(file.fileno())
-        _reveal(aside, target, force=force)
-    finally:
-        aside.unlink(missing_ok=True)
+        file.flush()
+        os.fsync(file.fileno())
     session.record(f"{printable(output)}  {size_text(written)}", path=output, bytes=written, ref=ref)
-
-
-def _reveal(aside: Path, target: Path, *, force: bool) -> None:
-    """Give a finished file its name; without `force` never in the place of another."""
-    if not force:
-        try:
-            os.link(aside, target)  # unlike a rename, it refuses what appeared meanwhile
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            if os.path.lexists(target):
-                raise
-        else:
-            return
-    aside.replace(target)

@@ -180,6 +180,8 @@ def explain_command(session: Session, refs: tuple[str, ...]) -> None:
             head = f"{found.cid}  {found.type or 'unknown type'}, {_exact(found.size)}{blocks}"
             rows = [_tier_row(tier, found.blocks) for tier in found.tiers]
             end = f"a read is answered by {found.answers}" if found.answers else "no tier would answer a read"
+            if found.cid.identity is not None:
+                end = "a read asks no tier: the CID holds the bytes itself"
             session.record(
                 "\n".join(
                     [head, *(f"  {line}" for line in table(rows)), f"  {printable(end)}", *_outlook(found)]
