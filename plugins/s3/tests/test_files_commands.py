@@ -101,6 +101,7 @@ def test_files_there_and_back(run: Run, vault: str, minio: S3Server, tmp_path: P
             "last_modified": None,
             "path": "a b.txt",
             "source": None,
+            "checked": None,
         }
     ]
     assert run("up", "-", f"s3://{vault}/%2B+ä", stdin=b"\0piped").code == 0

@@ -53,8 +53,8 @@ def test_no_key_leaves_the_folder(tmp_path: Path, prefix: str) -> None:
     def answer(method: str, path: str, body: bytes) -> Answer:
         if "list-type" in path:
             return 200, listing_body(keys), {}
-        head = {"ETag": f'"{"1" * 32}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
-        return 200, b"evil", head
+        tag = hashlib.md5(b"evil").hexdigest()
+        return 200, b"evil", {"ETag": f'"{tag}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
     with Scripted(answer) as service, pytest.raises(TransferIncomplete) as caught:
         files_at(service.url).dl_dir("bucket", prefix, target)

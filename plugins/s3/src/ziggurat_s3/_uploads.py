@@ -25,7 +25,7 @@ from ziggurat.errors import TierError, TierUnavailable
 from ziggurat_s3._abandoned import abort, clean, drop
 from ziggurat_s3._answers import answer_of
 from ziggurat_s3._bucket import Bucket
-from ziggurat_s3._checksums import crc32_of, md5_of
+from ziggurat_s3._checksums import OF_PARTS, crc32_of, md5_of
 from ziggurat_s3._journal import Entry, Journal
 from ziggurat_s3._layout import Layout
 from ziggurat_s3._multiparts import NO_UPLOAD
@@ -157,7 +157,7 @@ class Uploads:
         checked = self._checked
         with self._bucket.errors:
             try:
-                extra: dict[str, Any] = {"ChecksumAlgorithm": "CRC32"} if checked else {}
+                extra: dict[str, Any] = OF_PARTS if checked else {}
                 made = s3.create_multipart_upload(Key=name, **creation, **extra)
             except Exception as error:
                 answer = answer_of(error)

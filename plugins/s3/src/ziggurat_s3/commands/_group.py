@@ -187,6 +187,7 @@ def printed(session: Session) -> Callable[[FileResult | FileFailure], None]:
             last_modified=time_text(one.last_modified),
             path=str(one.local_path) if one.local_path is not None else None,
             source=one.source or None,
+            checked=one.checked or None,
         )
 
     return show

@@ -9,28 +9,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from ziggurat.errors import TierError, TierUnavailable
+from ziggurat_s3.files._integrity import Arriving, Sink, arriving
 from ziggurat_s3.files._keys import plain
 from ziggurat_s3.files._records import ObjectChanged, ProgressCallback
 from ziggurat_s3.files._service import Service, Task, tag
 
-__all__ = ["Fetched", "Sink", "fetch"]
+__all__ = ["Fetched", "fetch"]
 
 _CHUNK = 1 << 20
-
-
-class Sink(Protocol):
-    """Where the bytes go."""
-
-    def write(self, piece: bytes | memoryview) -> object:
-        """Take the next bytes."""
-
-    def restart(self) -> object:
-        """Forget what was taken; raises when that cannot be."""
 
 
 @frozen
@@ -41,11 +32,13 @@ class Fetched:
         size: Bytes.
         e_tag: Without quotes, "" for none.
         last_modified: When it was written, None when the service did not say.
+        checked: What it was held against, "" for its length alone.
     """
 
     size: int
     e_tag: str
     last_modified: datetime | None
+    checked: str
 
 
 @define
@@ -65,44 +58,77 @@ def fetch(service: Service, task: Task, sink: Sink, *, progress: ProgressCallbac
         service: Where.
         task: Operation, bucket and key.
         sink: Where its bytes go; what it raises passes.
-        progress: Told of bytes as they were written.
+        progress: Told of bytes as they came.
 
     Raises:
+        ObjectDamaged: What came is not what the service knows of it.
         TierError: It could not be read to its end, also after several attempts without any progress.
     """
-    done = 0
-    known: _Open | None = None
+    reading = _Reading(service, task, sink, progress)
+    try:
+        while True:
+            before = reading.done
+            try:
+                got = service.call(task, reading.go_on)
+            except ObjectChanged:
+                sink.restart()
+                reading.restart()
+            except TierError as error:
+                if not error.retryable or reading.done == before:
+                    raise
+            else:
+                return Fetched(got.size, got.e_tag, got.last_modified, reading.settle())
+    finally:
+        reading.close()
 
-    def attempt() -> _Open:
-        nonlocal done, known
-        opened = _open(service, task, done, known.e_tag if known else "")
+
+@define
+class _Reading:
+    """How far an object was read."""
+
+    service: Service
+    task: Task
+    sink: Sink
+    progress: ProgressCallback | None
+    done: int = field(default=0, init=False)
+    _known: _Open | None = field(default=None, init=False)  # the version
+    _arriving: Arriving | None = field(default=None, init=False)
+
+    def go_on(self) -> _Open:
+        """Read from where the last attempt ended."""
+        known = self._known
+        opened = _open(self.service, self.task, self.done, known.e_tag if known else "")
         if known is not None and (opened.size, opened.e_tag) != (known.size, known.e_tag):
             # The service heeded neither the tag nor the range that it was asked for.
             raise ObjectChanged("the object changed in the meantime: try again", retryable=True)
-        known = opened
+        self._known = opened
+        if self._arriving is None:
+            self._arriving = arriving(self.service, self.task, self.sink, opened.size, opened.e_tag)
         for chunk in opened.chunks:
-            sink.write(chunk)
-            done += len(chunk)
-            if progress is not None:
-                progress(len(chunk))
-        if done != opened.size:
-            raise TierUnavailable(f"{done:,} of {opened.size:,} bytes came: try again", retryable=True)
+            self._arriving.take(chunk)
+            self.done += len(chunk)
+            if self.progress is not None:
+                self.progress(len(chunk))
+        if self.done != opened.size:
+            raise TierUnavailable(f"{self.done:,} of {opened.size:,} bytes came: try again", retryable=True)
         return opened
 
-    while True:
-        before = done
-        try:
-            got = service.call(task, attempt)
-        except ObjectChanged:
-            sink.restart()
-            if progress is not None:
-                progress(-done)
-            done, known = 0, None
-        except TierError as error:
-            if not error.retryable or done == before:
-                raise
-        else:
-            return Fetched(got.size, got.e_tag, got.last_modified)
+    def settle(self) -> str:
+        """See that it is what the service knows of it, and say what that was."""
+        return self._arriving.settle() if self._arriving is not None else ""
+
+    def restart(self) -> None:
+        """Begin anew, with another version."""
+        self.close()
+        if self.progress is not None:
+            self.progress(-self.done)
+        self.done, self._known = 0, None
+
+    def close(self) -> None:
+        """Take no more of this version."""
+        if self._arriving is not None:
+            self._arriving.close()
+            self._arriving = None
 
 
 def _open(service: Service, task: Task, start: int, e_tag: str) -> _Open:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from attrs import Factory, frozen
 
-from ziggurat.errors import BlobNotFound, TierError, TierUnavailable, ZigguratError
+from ziggurat.errors import BlobNotFound, CorruptBlob, TierError, TierUnavailable, ZigguratError
 
 __all__ = [
     "Action",
@@ -20,6 +20,7 @@ __all__ = [
     "FileResult",
     "Listed",
     "ObjectChanged",
+    "ObjectDamaged",
     "ObjectInfo",
     "ObjectNotFound",
     "ProgressCallback",
@@ -56,6 +57,8 @@ class FileResult:
         last_modified: When the service last wrote the object, None when it did not say.
         local_path: The file on this machine, None when there is none.
         source: Address of what was copied or moved, "" for everything else.
+        checked: What a download was held against, beside its length: "md5" (the ETag) or a checksum of the
+            service such as "crc32"; "" where it knows none that can be computed here.
     """
 
     action: Action
@@ -66,6 +69,7 @@ class FileResult:
     last_modified: datetime | None = None
     local_path: Path | None = None
     source: str = ""
+    checked: str = ""
 
     @property
     def address(self) -> str:
@@ -243,6 +247,10 @@ class ObjectNotFound(TierError, BlobNotFound):
 
 class ObjectChanged(TierUnavailable):
     """The object was replaced while it was read, copied or moved."""
+
+
+class ObjectDamaged(CorruptBlob):
+    """What came is not what the service knows of the object."""
 
 
 class TransferIncomplete(TierError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ziggurat.backend import Timeouts
 from ziggurat.errors import Unsupported
 from ziggurat_s3._connection import ConnectionOptions
-from ziggurat_s3._options import DAY
+from ziggurat_s3._options import DAY, Checksum
 from ziggurat_s3.files import (
     _buckets,
     _directory_changes,
@@ -49,19 +49,21 @@ class S3Files:
 
     A *directory* is the keys that begin with its name and a slash; "" is the whole bucket. Every method
     raises a `ziggurat.errors.TierError` that says operation and address when the service could not do it
-    (`ObjectNotFound` for what is not there, `ObjectChanged` for what was replaced meanwhile), and OSError for
-    files of this machine. Requests that fail in passing are sent again. The methods for directories do every
-    file that they can, and give up only after ten in a row that the service failed in passing; when some fail
-    they raise `TransferIncomplete`, whose `report` has each.
+    (`ObjectNotFound` for what is not there, `ObjectChanged` for what was replaced meanwhile, `ObjectDamaged`
+    for what is not as the service knows it), and OSError for files of this machine. Requests that fail in
+    passing are sent again. The methods for directories do every file that they can, and give up only after
+    ten in a row that the service failed in passing; when some fail they raise `TransferIncomplete`, whose
+    `report` has each.
 
     Args:
         options: Where the service is and who asks; what it leaves out is found as boto3 finds it. Of a tier's
-            `S3Options` storage class, encryption and requester pays hold too, bucket and prefix do not.
+            `S3Options` what is said of requests and of objects holds too, bucket and prefix do not.
         timeouts: Seconds to connect, and for the next byte.
         attempts: How often one request is sent at most.
         max_wait: Longest pause between two attempts, in seconds.
         workers: Files of a directory that are done at once. Together with the parts of large ones they occupy
             some 200 MiB at most.
+        checksum: "none" neither asks for checksums nor compares them or ETags with what was sent or came.
     """
 
     def __init__(
@@ -72,10 +74,10 @@ class S3Files:
         attempts: int = 5,
         max_wait: float = 20.0,
         workers: int = 8,
+        checksum: Checksum = "auto",
     ) -> None:
-        self._service = Service(
-            options or ConnectionOptions(), timeouts or Timeouts(), attempts=attempts, max_wait=max_wait
-        )
+        given, times = options or ConnectionOptions(), timeouts or Timeouts()
+        self._service = Service(given, times, attempts=attempts, max_wait=max_wait, checksum=checksum)
         self._workers = workers
 
     def get_session(self) -> Session:
@@ -156,7 +158,7 @@ class S3Files:
     def download_object(
         self, bucket: str, key: str, file: BinaryIO, *, progress_callback: ProgressCallback | None = None
     ) -> FileResult:
-        """Write an object's bytes to a binary file, from where it stands; a failure leaves a part."""
+        """Write an object's bytes to a binary file, from where it stands; a failure may leave a part."""
         return _single_files.download_object(
             self._service, Task("download_object", bucket, key), file, progress_callback
         )

@@ -17,7 +17,7 @@ from ziggurat_s3._answers import Answer, answer_of
 from ziggurat_s3._clients import Clients, clients_for
 from ziggurat_s3._connection import ConnectionOptions
 from ziggurat_s3._errors import Remedies, Translated
-from ziggurat_s3._options import S3Options
+from ziggurat_s3._options import Checksum, S3Options
 from ziggurat_s3.files._records import ObjectChanged, ObjectInfo, ObjectNotFound, address_of
 
 if TYPE_CHECKING:
@@ -85,27 +85,36 @@ class Service:
         timeouts: Seconds to connect, and for the next byte.
         attempts: Calls in all for one request that fails retryably.
         max_wait: Longest pause between two of them, in seconds.
+        checksum: "none" asks for no checksums, and compares nothing.
 
     Attributes:
         asking: What boto3 is told with every request about objects.
         making: What it is told of new objects, beside that.
         parts: Held while a part of a large object is in memory.
-        checksums: The service has not yet refused checksums of parts.
+        compares: What was sent, and what came, is compared with what the service says of it.
+        checksums: The service is asked for checksums; it has not yet refused to know any.
     """
 
     def __init__(
-        self, options: ConnectionOptions, timeouts: Timeouts, *, attempts: int, max_wait: float
+        self,
+        options: ConnectionOptions,
+        timeouts: Timeouts,
+        *,
+        attempts: int,
+        max_wait: float,
+        checksum: Checksum = "auto",
     ) -> None:
         self._settings, self._timeouts = options.settings(), timeouts
         self._endpoint = self._settings.endpoint_url  # named in messages
         self._attempts, self._max_wait = attempts, max_wait
-        self.checksums = True
+        self.compares = checksum == "auto"
         self.asking: dict[str, Any] = {}
         self.making: dict[str, Any] = {}
         self._reads: dict[str, Any] = {}
         self._writes: dict[str, Any] = {}
         if isinstance(options, S3Options):
             self._heed(options)
+        self.checksums = self.compares
         self.parts = threading.BoundedSemaphore(PARTS_AT_ONCE)
 
     @cached_property
@@ -119,7 +128,8 @@ class Service:
         return self.clients.s3
 
     def _heed(self, options: S3Options) -> None:
-        """What the options of a tier say of its requests and of new objects holds here too."""
+        """What the options of a tier say of its requests and of objects holds here too."""
+        self.compares = self.compares and options.checksum == "auto"
         if options.requester_pays:
             self.asking["RequestPayer"] = "requester"
             self._reads["request_payer"] = True
@@ -232,7 +242,7 @@ class Service:
             TierError: There is no such bucket, or the service could not tell.
         """
         try:
-            told: Any = self.call(task, partial(self._headed, task))
+            told: Any = self.call(task, partial(self.headed, task))
         except ObjectNotFound:
             return None
         return ObjectInfo(
@@ -250,11 +260,19 @@ class Service:
             version_id=told.get("VersionId") or "",
         )
 
-    def _headed(self, task: Task) -> Any:
-        """The answer to a HEAD. One that is refused has no body, so that a read says what it means."""
+    def headed(self, task: Task, **more: Any) -> Any:
+        """boto3's answer to one HEAD. One that is refused has no body, so that a read says what it means.
+
+        Args:
+            task: Operation, bucket and key.
+            more: What boto3 is told besides.
+
+        Raises:
+            Exception: What boto3 raised.
+        """
         asked: dict[str, Any] = {"Bucket": task.bucket, "Key": task.key, **self.asking}
         try:
-            return self.s3.head_object(**asked)
+            return self.s3.head_object(**asked, **more)
         except Exception as error:
             answer = answer_of(error)
             if answer is None or answer.code not in ("", "NotFound") or not 300 <= answer.status < 500:

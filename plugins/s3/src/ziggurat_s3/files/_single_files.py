@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from ziggurat.errors import Unsupported
 from ziggurat_s3.files._copy import copy, drop_source, remove
-from ziggurat_s3.files._download import fetch
+from ziggurat_s3.files._download import Fetched, fetch
 from ziggurat_s3.files._keys import directory_prefix
 from ziggurat_s3.files._local import Aside, LocalFile, refuse_special, special
 from ziggurat_s3.files._records import FileResult, ObjectChanged, ObjectInfo, ProgressCallback
@@ -93,7 +93,20 @@ def download_to(
     with Aside(folder, path.name, path) as aside:
         got = fetch(service, task, aside, progress=progress)
         aside.publish()
-    return FileResult("downloaded", task.bucket, task.key, got.size, got.e_tag, got.last_modified, path)
+    return _downloaded(task, got, path)
+
+
+def _downloaded(task: Task, got: Fetched, path: Path | None = None) -> FileResult:
+    return FileResult(
+        "downloaded",
+        task.bucket,
+        task.key,
+        got.size,
+        got.e_tag,
+        got.last_modified,
+        path,
+        checked=got.checked,
+    )
 
 
 class _Stream:
@@ -125,7 +138,7 @@ def download_object(
 ) -> FileResult:
     """Write an object's bytes to a binary file, from where it stands."""
     got = fetch(service, task, _Stream(file, task), progress=progress)
-    return FileResult("downloaded", task.bucket, task.key, got.size, got.e_tag, got.last_modified)
+    return _downloaded(task, got)
 
 
 class _Bytes:

@@ -19,7 +19,7 @@ from attrs import Factory, frozen
 
 from ziggurat.errors import TierError, TierUnavailable, Unsupported
 from ziggurat_s3._answers import answer_of
-from ziggurat_s3._checksums import crc32_of, md5_of
+from ziggurat_s3._checksums import OF_PARTS, crc32_of, md5_of
 from ziggurat_s3.files._equality import is_md5, joined_tag
 from ziggurat_s3.files._keys import check_new_key, plain
 from ziggurat_s3.files._records import ProgressCallback
@@ -211,7 +211,7 @@ class _Parts:
         )
         if service.checksums:
             try:
-                made = service.call(task, partial(begin, ChecksumAlgorithm="CRC32"))
+                made = service.call(task, partial(begin, **OF_PARTS))
             except TierError as error:
                 answer = answer_of(error.__cause__)
                 if answer is None or answer.status not in (400, 501):
@@ -277,7 +277,7 @@ class _Parts:
                 **service.asking,
             )
             made = tag(answer.get("ETag"))
-            if answer.get("ChecksumCRC32") != checksum:  # it does not say that it looked
+            if service.compares and answer.get("ChecksumCRC32") != checksum:  # it does not say that it looked
                 plain_tag = answer.get("ServerSideEncryption", "AES256") == "AES256" and is_md5(made)
                 if plain_tag and made != md5_of(piece):
                     raise TierUnavailable(f"part {number} arrived damaged: try again", retryable=True)
