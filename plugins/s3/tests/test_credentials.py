@@ -17,7 +17,7 @@ from tests.support.servers.wire import Scripted
 from ziggurat.backend import Context
 from ziggurat.content import Cid
 from ziggurat.errors import TierDenied
-from ziggurat_s3 import S3, S3Options, _credentials
+from ziggurat_s3 import S3, ConnectionOptions, S3Options, _credentials
 from ziggurat_s3._clients import clients_for
 
 KEY = Cid.of(b"held").key
@@ -100,6 +100,16 @@ def test_one_session_and_one_pool_for_each_configuration(minio: S3Server) -> Non
     assert clients_for(options(secret_access_key="c").settings()) is not one
     assert one.s3 is again.s3
     assert one.store("bucket") is again.store("bucket")
+
+
+def test_another_environment_is_another_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = ConnectionOptions().settings()
+    made = []
+    for endpoint in ("http://127.0.0.1:1", "http://127.0.0.1:2"):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        made.append(clients_for(nothing))  # the first is in use still
+        assert made[-1].endpoint == endpoint
+        assert clients_for(nothing) is made[-1]
 
 
 class Sent(Exception):

@@ -286,12 +286,15 @@ _SHARED_LOCK = threading.Lock()
 def clients_for(settings: Settings, timeouts: Timeouts | None = None) -> Clients:
     """The clients of a configuration: who asks for the same shares one session and its connections.
 
+    The environment belongs to it, because boto3's chain finds there what the settings leave out.
+
     Args:
         settings: Where, and who.
         timeouts: Seconds to connect, and for the next byte.
     """
     times = timeouts or Timeouts()
-    key = (settings, times.connect, times.idle)
+    said = sorted(one for one in os.environ.items() if one[0].startswith(("AWS_", "S3_ENDPOINT_URL")))
+    key = (settings, times.connect, times.idle, *said)
     with _SHARED_LOCK:
         found = _SHARED.get(key)
         if found is None:
