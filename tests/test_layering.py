@@ -123,7 +123,8 @@ def requirement_names(requirements: list[str]) -> set[str]:
         ("plugins/memory", "ziggurat_memory", set()),
         ("plugins/disk", "ziggurat_disk", set()),
         ("plugins/ipfs", "ziggurat_ipfs", set()),
-        ("plugins/s3", "ziggurat_s3", set()),
+        ("plugins/s3", "ziggurat_s3", {"awscrt"}),  # the extra `crt`
+        ("plugins/storacha", "ziggurat_storacha", set()),
     ],
 )
 def test_what_a_distribution_imports_it_requires(project: str, package: str, extra: set[str]) -> None:

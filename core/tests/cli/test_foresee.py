@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from attrs import evolve
 
 from ziggurat import open_store
 from ziggurat.cli._plot import svg_plot, text_plot
 from ziggurat.cli.look import _expected
+from ziggurat.engine.advice import Advice
 from ziggurat.engine.records import Expectation
 
 STACK = """
@@ -91,6 +94,21 @@ def test_the_stack_with_its_costs(run: Callable[..., Any], place: Path) -> None:
     assert record["bill"] == pytest.approx(far["requests"] * 0.001 + bytes_out / 1e9 * 2.0)
     assert record["latency"] == pytest.approx((6000 * 0.001 + far["requests"] * 0.1) / 6000)
     assert not (place / "catalog").exists(), "nothing is opened"
+
+
+def test_a_policy_that_is_recommended_instead_of_a_table_says_so(
+    run: Callable[..., Any], place: Path
+) -> None:
+    tuned = 'capacity = 60000\npolicy = { name = "heat-score", recency_weight = 0.0 }'
+    Path("ziggurat.toml").write_text(STACK.replace("capacity = 60000", tuned))
+    ram, ssd = (
+        record for record in run("advise", "--trace", "t.csv", "--json").records if "points" in record
+    )
+    assert (ram["tuned"], ssd["tuned"]) == (False, True)
+    advice = Advice("ssd", "heat-score", 9, 9, (), "heat", 9, "better", tuned=True)
+    assert advice.lines == ('policy = "heat"  # instead of the table [tier.policy] or policy = {...}',)
+    assert tomllib.loads(advice.lines[0]) == {"policy": "heat"}
+    assert evolve(advice, tuned=False).lines == ('policy = "heat"',)
 
 
 def test_the_stores_own_log(run: Callable[..., Any], place: Path) -> None:

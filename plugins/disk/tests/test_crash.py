@@ -74,7 +74,7 @@ disk = Disk(DiskOptions(path=path, small=4000), Context("tier", "store", catalog
 disk.has("x")
 left = int(step)
 database = disk._copies._db
-commit = database._commit
+commit = database._group._run
 def dying(batch):
     global left
     left -= 1
@@ -84,7 +84,7 @@ def dying(batch):
     left -= 1
     if left == 0:
         os.kill(os.getpid(), 9)
-database._commit = dying
+database._group._run = dying
 for name in ("rename", "unlink", "fsync"):
     def die(*arguments, real=getattr(os, name)):
         global left

@@ -53,6 +53,7 @@ class Advice:
         best: The name of the policy that is recommended.
         room: The capacity that is recommended.
         why: One sentence.
+        tuned: The present policy has parameters of its own, in a table that another policy replaces.
     """
 
     tier: str
@@ -63,6 +64,7 @@ class Advice:
     best: str
     room: int
     why: str
+    tuned: bool = False
 
     def at(self, policy: str, factor: float) -> Point:
         """The point of a policy at a multiple of the present capacity."""
@@ -76,7 +78,8 @@ class Advice:
         if self.room != self.capacity:
             found.append(f"capacity = {self.room}")
         if self.best != self.policy:
-            found.append(f'policy = "{self.best}"')
+            instead = "  # instead of the table [tier.policy] or policy = {...}" if self.tuned else ""
+            found.append(f'policy = "{self.best}"{instead}')
         return tuple(found)
 
 
@@ -144,7 +147,8 @@ def _through(requests: Sequence[Request], model: Model) -> list[Request]:
 
 def _recommend(model: Model, requests: int, points: tuple[Point, ...]) -> Advice:
     present = model.policy.provider.name
-    plain = Advice(model.tier, present, model.capacity, requests, points, present, model.capacity, "")
+    tuned = model.policy.parameters != model.policy.type.parameters()
+    plain = Advice(model.tier, present, model.capacity, requests, points, present, model.capacity, "", tuned)
     if not requests:
         return evolve(plain, why="no read came to it: the hotter caches answered all of them")
     now = plain.at(present, 1.0)
