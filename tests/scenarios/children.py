@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ziggurat import open_store
+from ziggurat.engine.filler import PersistentCache
 from ziggurat.engine.store import Store
 
 MB = 10**6
@@ -104,14 +105,11 @@ def press(store: Store, folder: Path, seed: int) -> None:
 
 
 def churn(store: Store, folder: Path, seed: int) -> None:
-    """Puts, reads, removals and collections, for a while; what is said "kept" is never removed."""
+    """So many turns of puts, reads, removals and collections; what is said is never removed."""
     from ziggurat.errors import BlobNotFound, BlobPinned, LastCopy
 
-    until = time.monotonic() + float(sys.argv[4])
     mine: list[Any] = []
-    number = 0
-    while time.monotonic() < until:
-        number += 1
+    for number in range(1, int(sys.argv[4]) + 1):
         size = (10, 5000, 120_000, 1_200_000)[number % 4]
         # Half of what is put is the same in every process: puts of one key meet removals of it.
         shared = number % 2 == 0
@@ -148,23 +146,28 @@ def fill(store: Store, folder: Path, seed: int) -> None:
 
 
 def share(store: Store, folder: Path, seed: int) -> None:
-    """Skewed reads for a while, each checked; says how the shared cache did."""
+    """So many skewed reads, each checked, with exchanges of what was learned; says how the cache did."""
     import random
 
     rng = random.Random(seed)
-    until = time.monotonic() + float(sys.argv[4])
     cids = [root.cid for root in store.roots()]
     right = {cid: store.stat(cid).size for cid in cids}
-    reads = 0
-    while time.monotonic() < until:
+    cache = store._parts.caches.caches[0]
+    assert isinstance(cache, PersistentCache)
+    experience = cache._experience
+    assert experience is not None
+    reads = int(sys.argv[4])
+    for number in range(1, reads + 1):
         cid = cids[min(int(rng.paretovariate(0.6)), 10**6) % len(cids)]
         assert len(store.get(cid)) == right[cid]
-        reads += 1
-        if reads % 500 == 0:
+        if number % 50 == 0:  # else it is for the speed of the machine to say what is cached
+            store._parts.filler.drain()
+        if number % 500 == 0:
             store.evict(cid, "ssd")
-    cache = store.stats().tiers[0]
+            experience.exchange(now=True)
+    found = store.stats().tiers[0]
     assert not store.failures(), store.failures()
-    say(reads, cache.hits, cache.evictions)
+    say(reads, found.hits, found.evictions)
 
 
 def counts(store: Store) -> str:

@@ -51,21 +51,28 @@ class Observer(threading.Thread):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
-        self.folder, self.most, self.looks = folder, 0, 0
+        self.folder, self.most = folder, 0
         self._stop_now = threading.Event()
 
     def run(self) -> None:
         while not self._stop_now.wait(0.002):
-            if not (self.folder / "marker.json").exists():
-                continue
-            first, second = on_medium(self.folder), on_medium(self.folder)
-            if first == second:
-                self.most = max(self.most, sum(first.values()))
-                self.looks += 1
+            self._look()
+
+    def _look(self) -> bool:
+        """Whether it saw something for certain."""
+        if not (self.folder / "marker.json").exists():
+            return False
+        first, second = on_medium(self.folder), on_medium(self.folder)
+        if first == second:
+            self.most = max(self.most, sum(first.values()))
+        return first == second
 
     def end(self) -> int:
+        """The most that it saw; its last look is at what stays, so there is one in the shortest run."""
         self._stop_now.set()
         self.join()
+        while not self._look():
+            continue
         return self.most
 
 
@@ -77,8 +84,7 @@ def test_processes_that_fill_a_store_never_exceed_its_capacity(tmp_path: Path) -
         watcher.start()
     lines = said([start("until_full", tmp_path, seed, **more) for seed in range(3)])
     for watcher in watchers:
-        assert watcher.end() <= capacity
-        assert watcher.looks > 3
+        assert 0 < watcher.end() <= capacity
     with open_store(config(tmp_path, **more)) as store:
         for _, cid, seed, number, size in lines:
             assert store.get(cid) == blob(int(seed), int(number), int(size))
@@ -98,7 +104,7 @@ def test_processes_that_fill_a_store_never_exceed_its_capacity(tmp_path: Path) -
 
 def test_churn_of_processes_loses_nothing_that_is_kept(tmp_path: Path) -> None:
     """Puts, removals, evictions and collections of the same keys at once."""
-    children = [start("churn", tmp_path, seed, 6, copies=2, cache=2_000_000) for seed in range(3)]
+    children = [start("churn", tmp_path, seed, 100, copies=2, cache=2_000_000) for seed in range(3)]
     lines = said(children)
     with open_store(config(tmp_path, copies=2, cache=2_000_000)) as store:
         assert len(lines) > 30
@@ -119,20 +125,25 @@ def test_churn_of_processes_loses_nothing_that_is_kept(tmp_path: Path) -> None:
 def test_gc_is_not_kept_waiting_by_puts_without_end(tmp_path: Path) -> None:
     with open_store(config(tmp_path, copies=1)) as store:
         stop = threading.Event()
+        done = [0] * 8
 
         def puts(seed: int) -> None:
-            number = 0
-            while not stop.is_set():
-                number += 1
+            for number in range(3000):
+                if stop.is_set():
+                    return
                 store.put(blob(seed, number, 100))
+                done[seed] = number
 
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             jobs = [pool.submit(puts, seed) for seed in range(8)]
             try:
+                while not all(done):
+                    time.sleep(0.001)
                 for _ in range(5):
-                    begun = time.monotonic()
+                    before = sum(done)
                     store.gc()
-                    assert time.monotonic() - begun < 5
+                    # A few of each thread may end before its turn comes; all of them if it never does.
+                    assert sum(done) - before < 2000
             finally:
                 stop.set()
             for job in jobs:
@@ -147,16 +158,18 @@ def test_a_cache_never_exceeds_its_capacity(tmp_path: Path) -> None:
         watcher.start()
         children = [start("fill", tmp_path, seed, copies=1, cache=capacity) for seed in range(2)]
         try:
-            until = time.monotonic() + 3
-            while time.monotonic() < until:
+            for child in children:
+                assert child.stdout is not None
+                assert child.stdout.readline() == "ready\n"
+            for _ in range(40):
                 for cid in cids:
                     store.get(cid)
+                store._parts.filler.drain()
         finally:
             for child in children:
                 child.kill()
                 child.communicate()
-        assert watcher.end() <= capacity
-        assert watcher.looks > 3
+        assert 0 < watcher.end() <= capacity
 
 
 def test_a_volatile_cache_never_exceeds_its_capacity(tmp_path: Path) -> None:
@@ -233,14 +246,14 @@ def test_a_child_that_forked_during_a_put_does_not_block_gc(tmp_path: Path) -> N
             if not children:
                 children.append(os.fork())
                 if not children[-1]:
-                    time.sleep(60)
+                    time.sleep(600)
                     os._exit(0)
 
         store.put(pieces(), progress=fork)
         collected: list[object] = []
         worker = threading.Thread(target=lambda: collected.append(store.gc()), daemon=True)
         worker.start()
-        worker.join(10)
+        worker.join(120)
         os.kill(children[0], 9)
         os.waitpid(children[0], 0)
         assert collected
@@ -374,20 +387,19 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> No
 
 
 def test_four_processes_share_one_cache_and_its_experience(tmp_path: Path) -> None:
-    """For a minute: long enough for several exchanges of what each learned."""
-    capacity, seconds = 300_000, float(os.environ.get("SHARE_SECONDS", "60"))
+    """With several exchanges of what each learned."""
+    capacity = 300_000
     more = {"copies": 1, "cache": capacity}
     with open_store(config(tmp_path, **more)) as store:
         for number in range(200):
             store.put(blob(9, number, 1000 + number * 37 % 9000))
     watcher = Observer(tmp_path / "ssd")
     watcher.start()
-    children = [start("share", tmp_path, seed, seconds, **more) for seed in range(4)]
-    lines = said(children, seconds + 60)
-    assert watcher.end() <= capacity
-    assert watcher.looks > 10
+    children = [start("share", tmp_path, seed, 3000, **more) for seed in range(4)]
+    lines = said(children, 240)
+    assert 0 < watcher.end() <= capacity
     reads, hits, evictions = (sum(int(line[column]) for line in lines) for column in range(3))
-    assert reads > 400
+    assert reads == 12_000
     assert hits > reads * 0.2
     assert evictions > 20
     with open_store(config(tmp_path, **more)) as store:

@@ -4,7 +4,7 @@ The cache is a folder of files. With a ledger, each change of the bytes is booke
 come, after bytes went; so the ledger is never below what is there, and a booking above the capacity is proof
 of a violation.
 
-Usage: filler.py FOLDER CAPACITY SECONDS SEED [ledger]
+Usage: filler.py FOLDER CAPACITY ROUNDS SEED [ledger]
 """
 
 from __future__ import annotations
@@ -54,14 +54,13 @@ class Folder:
             self.book(-size)
 
 
-def main(base: Path, capacity: int, seconds: float, seed: int, ledger: bool) -> None:
+def main(base: Path, capacity: int, rounds: int, seed: int, ledger: bool) -> None:
     rng = random.Random(seed)
     folder = Folder(base, capacity, ledger)
     rank = make_ranker().rank
-    end = time.monotonic() + seconds
     with Catalog.open(base / "catalog") as catalog:
         cache = catalog.cache
-        while time.monotonic() < end:
+        for _ in range(rounds):
             now = time.time() * 1000  # so that a row is soon old enough to be renewed
             keys = rng.sample(range(400), rng.randint(1, 64))
             wanted = [(f"key-{key}", (key * 37) % 901 + 1) for key in keys]
@@ -89,6 +88,4 @@ def main(base: Path, capacity: int, seconds: float, seed: int, ledger: bool) -> 
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), sys.argv[5:] == ["ledger"]
-    )
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:] == ["ledger"])

@@ -15,6 +15,7 @@ from ziggurat.policy import make_ranker
 
 MEDIUM = "cache-medium"
 CAPACITY = 40_000
+ENDLESS = 10**9
 FILLER = Path(__file__).with_name("filler.py")
 
 
@@ -31,8 +32,8 @@ def base(tmp_path):
 def start(base):
     made = []
 
-    def starter(seconds, seed, *more):
-        command = [sys.executable, str(FILLER), str(base), str(CAPACITY), str(seconds), str(seed), *more]
+    def starter(rounds, seed, *more):
+        command = [sys.executable, str(FILLER), str(base), str(CAPACITY), str(rounds), str(seed), *more]
         made.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         return made[-1]
 
@@ -61,10 +62,10 @@ def collect_orphans(base, catalog):
 
 
 def test_capacity_is_never_exceeded_by_a_byte(base, start, check_residency):
-    fillers = [start(3.0, seed, "ledger") for seed in range(3)]
-    rounds = [len(filler.communicate(timeout=60)[0].split()) for filler in fillers]
+    fillers = [start(300, seed, "ledger") for seed in range(3)]
+    for filler in fillers:
+        filler.communicate(timeout=200)
     assert [filler.returncode for filler in fillers] == [0, 0, 0]
-    assert min(rounds) >= 3
     used, *problems = (base / "ledger").read_text().splitlines()
     assert problems == []
     files = on_disk(base)
@@ -82,7 +83,7 @@ def test_killed_processes_leave_right_accounts(base, start, check_residency):
     watcher = Catalog.open(base / "catalog")  # a living process beside them, so that no opener is alone
     try:
         for turn in range(5):
-            fillers = [start(30.0, 10 * turn + number) for number in range(2)]
+            fillers = [start(ENDLESS, 10 * turn + number) for number in range(2)]
             for filler in fillers:
                 assert filler.stdout.readline() == "round\n"
             time.sleep(rng.random() * 0.3)
@@ -101,7 +102,7 @@ def test_killed_processes_leave_right_accounts(base, start, check_residency):
 
 
 def test_lone_opener_takes_over_what_the_killed_left(base, start, check_residency):
-    filler = start(30.0, 99)
+    filler = start(ENDLESS, 99)
     for _ in range(3):
         filler.stdout.readline()
     filler.kill()

@@ -15,7 +15,7 @@ from tests.support.rigged import PASS, Rig, cache, dag, rig_type, store
 
 from ziggurat import Cid, Store
 from ziggurat.content import RAW
-from ziggurat.engine.flights import Flights
+from ziggurat.engine.flights import Flight, Flights
 from ziggurat.errors import BlobNotFound, StoreUnavailable, TierUnavailable
 
 Make = Callable[..., Store]
@@ -112,38 +112,59 @@ def test_hits_count_alike_whether_a_block_waits_or_is_there(make: Make) -> None:
     assert (ssd.hits, ssd.misses, ssd.bytes_read) == (10, 1, 5000)
 
 
-def test_readers_of_one_missing_blob_share_the_answer(make: Make) -> None:
-    """A tier that takes its time to say no is asked a few times, not once for each of 32 readers."""
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Waits until so many readers wait for flights of others."""
+    waiting = threading.Semaphore(0)
+    wait = Flight.wait
+
+    def counted(flight: Flight) -> None:
+        waiting.release()
+        wait(flight)
+
+    def enough(count: int) -> None:
+        for _ in range(count):
+            assert waiting.acquire(timeout=60)
+
+    monkeypatch.setattr(Flight, "wait", counted)
+    return enough
+
+
+def test_readers_of_one_missing_blob_share_the_answer(make: Make, joined: Callable[[int], None]) -> None:
+    """A tier that takes its time to say no is asked once, not once for each of 32 readers."""
     rig = Rig()
     stack = make(store("a", rig))
     nowhere = Cid.of(b"nowhere", RAW)
 
     def on(op: str, key: str, byte_range: Any) -> Any:
-        time.sleep(0.3)
+        if op == "get":
+            joined(31)
         return PASS
 
     rig.on = on
-    started = time.monotonic()
     results = together(32, lambda number: stack.get(nowhere))
     assert all(isinstance(result, BlobNotFound) for result in results)
-    assert time.monotonic() - started < 5
+    assert rig.count("get") == 1
     assert len({id(result) for result in results}) == 32, "an error is raised in one thread only"
 
 
-def test_readers_of_a_blob_on_a_tier_that_is_down_share_the_failure(make: Make) -> None:
+def test_readers_of_a_blob_on_a_tier_that_is_down_share_the_failure(
+    make: Make, joined: Callable[[int], None]
+) -> None:
     rig = Rig()
     stack = make(store("a", rig))
     cid = stack.put(b"x" * 50).cid
     stack.get(cid)
+    rig.forget()
 
     def on(op: str, key: str, byte_range: Any) -> Any:
-        time.sleep(0.2)
+        joined(31)
         raise TierUnavailable("down")
 
     rig.on = on
     results = together(32, lambda number: stack.get(cid))
     assert all(isinstance(result, StoreUnavailable) and result.failures for result in results)
-    assert rig.count("get") < 8
+    assert rig.count("get") == 1
 
 
 def test_a_failure_of_another_blob_is_not_shared(make: Make) -> None:

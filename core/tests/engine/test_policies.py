@@ -74,7 +74,7 @@ def used(store: Store) -> dict[str, int]:
 
 @pytest.mark.parametrize(("hot", "cold"), PAIRS)
 def test_accounts_equal_what_is_held_under_any_policy(tmp_path: Path, hot: str, cold: str) -> None:
-    medium = Shelf()
+    medium, begun = Shelf(), time.monotonic()
     ssd = disk("ssd", tmp_path / "ssd", role="cache", capacity=60_000, policy=chosen(cold))
     with open_stack(tmp_path / "catalog", ram(15_000, hot), ssd, shelf("far", medium)) as store:
         rng = random.Random(1)
@@ -96,7 +96,7 @@ def test_accounts_equal_what_is_held_under_any_policy(tmp_path: Path, hot: str, 
         assert tiers["ssd"].policy == cold
         assert tiers["ssd"].evictions > 0
         assert tiers["ram"].evicted_age is not None
-        assert 0 <= tiers["ram"].evicted_age < 60
+        assert 0 <= tiers["ram"].evicted_age <= time.monotonic() - begun
         assert tiers["ssd"].evicted_age is not None
         assert tiers["far"].policy is None
         assert tiers["far"].evicted_age is None

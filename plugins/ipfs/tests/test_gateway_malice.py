@@ -42,22 +42,18 @@ def rogue(request):
 
 @pytest.mark.timeout(60)
 def test_another_gateway_takes_over(rogue, tmp_path):
-    start = time.monotonic()
     with RogueGateway(dict(BLOCKS)) as good, stack(tmp_path, rogue.url, good.url) as store:
         assert store.get(ROOT) == DATA
         assert store.get(ROOT, 100_000, 5) == DATA[100_000:100_005]
-    assert time.monotonic() - start < 20 * PATIENCE
 
 
 @pytest.mark.timeout(60)
 def test_alone_it_serves_no_wrong_byte_and_holds_nobody_up(rogue, tmp_path):
-    start = time.monotonic()
     with stack(tmp_path, rogue.url, cache=False) as store:
         with pytest.raises(StoreError) as caught:
             store.get(ROOT)
         assert "\x1b" not in str(caught.value)
         assert "\n" not in str(caught.value)
-    assert time.monotonic() - start < 10 * PATIENCE
 
 
 @pytest.mark.timeout(60)
@@ -256,15 +252,13 @@ def test_a_gateway_without_cars_is_read_block_by_block(tmp_path):
 
 def test_a_slow_gateway_is_hedged_and_then_asked_last():
     def late(asked, reply, server):
-        reply.wait(0.7)
+        reply.wait(600)  # longer than anybody waits for it
         server.honest(asked, reply)
 
     with RogueGateway(dict(BLOCKS), late) as slow, RogueGateway(dict(BLOCKS)) as quick:
-        tier = gateway(slow.url, quick.url, hedge=0.1)
-        start = time.monotonic()
+        tier = gateway(slow.url, quick.url, hedge=0.1, patience=300.0)
         for leaf in LEAVES[:5]:
             assert tier.get(leaf.block_key, None) == BLOCKS[leaf]
-        assert time.monotonic() - start < 0.5
         assert slow.count() == 1
         tier.close()
 
@@ -278,13 +272,14 @@ def test_a_car_that_dawdles_is_left_for_another_gateway(tmp_path):
         reply.chunk(car_header([asked.cid]))
         for pair in server.blocks.items():
             reply.chunk(section(*pair))
-            reply.wait(2.0)
+            reply.wait(600)  # longer than anybody waits for it
 
-    with RogueGateway(dict(BLOCKS), dawdle) as slow, RogueGateway(dict(BLOCKS)) as good:
-        start = time.monotonic()
-        with stack(tmp_path, slow.url, good.url, hedge=0.1, patience=10.0) as store:
-            assert store.get(ROOT) == DATA
-        assert time.monotonic() - start < 3
+    with (
+        RogueGateway(dict(BLOCKS), dawdle) as slow,
+        RogueGateway(dict(BLOCKS)) as good,
+        stack(tmp_path, slow.url, good.url, hedge=0.1, patience=300.0) as store,
+    ):
+        assert store.get(ROOT) == DATA
 
 
 def test_absent_only_when_every_gateway_says_so():
@@ -342,14 +337,12 @@ def test_connections_are_kept():
 
 def test_close_gives_up_what_is_under_way():
     with RogueGateway(dict(BLOCKS), BAD["silence"]) as server:
-        tier = gateway(server.url, patience=30.0)
+        tier = gateway(server.url, patience=600.0)
         threading.Timer(0.2, tier.close).start()
-        start = time.monotonic()
         with pytest.raises(TierError):
             tier.get(ROOT.key, None)
-        assert time.monotonic() - start < 5
         names = [thread.name for thread in threading.enumerate()]
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while "ziggurat-gateway-watch" in names and time.monotonic() < end:
             time.sleep(0.01)
             names = [thread.name for thread in threading.enumerate()]

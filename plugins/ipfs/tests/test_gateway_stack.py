@@ -1,7 +1,5 @@
 """Stacks over the gateway of a real Kubo node, through `Store`."""
 
-import time
-
 import pytest
 from tests.support.servers.rogue import RogueGateway
 from tests.support.stacks import Spec, disk, memory, open_stack
@@ -140,7 +138,5 @@ def test_threads_share_one_tier(kubo, tmp_path):
 
     blobs = [noise(400_000 + number, number) for number in range(16)]
     cids = [add(kubo, data) for data in blobs]
-    start = time.monotonic()
     with open_stack(tmp_path, net(kubo.gateway)) as store, ThreadPoolExecutor(8) as pool:
         assert list(pool.map(store.get, cids)) == blobs
-    assert time.monotonic() - start < 20

@@ -76,14 +76,28 @@ def test_a_wait_can_be_cancelled(tmp_path: Path) -> None:
         pace.waiting(cancel).turn()
 
 
-def test_the_budget_is_one_for_the_whole_call() -> None:
-    waiting = Pace(URL, None, budget=0.5).waiting()
+def test_the_budget_is_one_for_the_whole_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+
+    class Sleeper(threading.Event):
+        """Nobody cancels, and time passes only here."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            nonlocal now
+            assert timeout is not None
+            now += timeout
+            return False
+
+    monkeypatch.setattr("ziggurat_storacha.client.pace.time.time", lambda: now)
+    waiting = Pace(URL, None, budget=50).waiting(Sleeper())
     for _ in range(2):
-        waiting.refused("0.1")
+        waiting.refused("10")
         waiting.turn()
-    waiting.refused("0.45")
+    assert 1020 <= now < 1030
+    waiting.refused("45")
     with pytest.raises(TierThrottled, match="longer than the budget"):
         waiting.turn()
+    assert now < 1030
 
 
 def agent(storacha: StorachaServer, folder: Path, budget: float) -> tuple[Service, str]:

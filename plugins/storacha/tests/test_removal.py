@@ -110,12 +110,13 @@ def test_an_upload_is_not_acknowledged_when_a_removal_took_its_shards(
     other = Uploads(uploads.service, space.did)
     for place in ("space/index/add", "upload/add"):
         storacha.forget()
-        storacha.fault(place, how="wait", seconds=1)
+        storacha.fault(place, how="wait", seconds=250)
         with ThreadPoolExecutor(1) as thread:
             sending = thread.submit(uploads.add, sample.root, sample.blocks.items())
             while not storacha.log(place):
                 time.sleep(0.02)
             assert other.remove(sample.root) is not None
+            storacha.heal()  # only now does the request go on
             with pytest.raises(TierUnavailable, match="removed by somebody while it was uploaded") as caught:
                 sending.result()
         assert caught.value.retryable

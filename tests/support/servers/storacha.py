@@ -123,7 +123,7 @@ class StorachaServer:
         skip: int = 0,
         **more: Any,
     ) -> None:
-        """Order a fault; it goes with `heal`.
+        """Order a fault; it goes with `heal`, and what waits goes on.
 
         Args:
             match: A capability such as "space/blob/add"; or a method and a place: "PUT blob" and "GET blob"

@@ -13,9 +13,11 @@ export const log = []
 /** Faults in force; see `storacha.py` for their fields. */
 export let faults = []
 let down = false
+/** What lets each request go on that waits now. */
+const waiting = new Set()
 
 export const order = (fault) => { faults.push({ when: 'before', how: 'drop', skip: 0, times: 1, ...fault }) }
-export const heal = () => { faults = []; down = false }
+export const heal = () => { faults = []; down = false; for (const go of waiting) go() }
 
 const read = async (stream) => {
   const chunks = []
@@ -52,7 +54,11 @@ const due = (name, when, between) => {
   return fault
 }
 
-const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000))
+const wait = (seconds) => new Promise((resolve) => {
+  const go = () => { clearTimeout(timer); waiting.delete(go); resolve() }
+  const timer = setTimeout(go, seconds * 1000)
+  waiting.add(go)
+})
 
 /** A response that is kept until it is whole. It ignores `destroy`: the storage node calls it at once after
  *  `end`, which would cut off a body of several MiB. */
