@@ -88,6 +88,34 @@ def test_what_could_not_be_given_up_can_be_later(
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+@pytest.mark.parametrize("when", ["AbortMultipartUpload", "ListParts"])
+def test_an_interrupt_at_the_wrong_time_leaves_no_upload_to_nobody(
+    make: Make, minio: S3Server, when: str
+) -> None:
+    """While an upload is given up because its source failed, and while one is taken up again."""
+    s3 = make(minio, part_size=PART, parallel=1)
+
+    def failing() -> Iterator[bytes]:
+        yield DATA[:PART]
+        raise OSError("a broken disk")
+
+    def interrupt(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    if when == "ListParts":
+        break_off(s3)
+    events, event = s3._bucket.clients.s3.meta.events, f"before-call.s3.{when}"
+    events.register(event, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        s3.put(KEY, Blob(len(DATA), failing), None)
+    events.unregister(event, interrupt)
+    assert minio.uploads(s3._bucket.name) == [KEY]
+    again = begun(s3)
+    s3.put(KEY, DATA, None)  # who comes next goes on with it
+    assert again == []
+    assert minio.uploads(s3._bucket.name) == []
+
+
 def test_notes_that_cannot_be_kept_fail_no_put(make: Make, versitygw: S3Server, tmp_path: Path) -> None:
     s3 = make(versitygw, part_size=PART)
     spool = tmp_path / "spool"

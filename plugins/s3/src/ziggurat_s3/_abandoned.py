@@ -6,26 +6,11 @@ when they were begun, and when their last part arrived.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from ziggurat_s3._bucket import Bucket
 from ziggurat_s3._journal import Entry, Journal
 from ziggurat_s3._layout import Layout
-from ziggurat_s3._multiparts import Multiparts
 
-__all__ = ["abort", "clean", "drop"]
-
-T = TypeVar("T")
-
-
-def abort(bucket: Bucket, name: str, upload: str) -> None:
-    """Have the service forget an upload; that it does not know it is no error.
-
-    Raises:
-        TierError: It could not be told.
-    """
-    _uploads(bucket).abort(name, upload)
+__all__ = ["clean", "drop"]
 
 
 def drop(bucket: Bucket, entry: Entry) -> None:
@@ -35,7 +20,7 @@ def drop(bucket: Bucket, entry: Entry) -> None:
         TierError: It could not be told.
     """
     try:
-        abort(bucket, entry.name, entry.upload)
+        bucket.multiparts.abort(entry.name, entry.upload)
     except BaseException:
         entry.leave()
         raise
@@ -64,7 +49,7 @@ def clean(bucket: Bucket, layout: Layout, journal: Journal | None, older_than: f
             continue
         drop(bucket, entry)
         gone.append(entry.name)
-    uploads = _uploads(bucket)
+    uploads = bucket.multiparts
     others = list(uploads.listed(layout.prefix))
     live = journal.live() if journal is not None else set()
     for one in others:
@@ -75,11 +60,3 @@ def clean(bucket: Bucket, layout: Layout, journal: Journal | None, older_than: f
             uploads.abort(one.key, one.upload)
             gone.append(one.key)
     return gone
-
-
-def _uploads(bucket: Bucket) -> Multiparts:
-    def ask(_key: str, function: Callable[[], T]) -> T:
-        with bucket.errors:
-            return function()
-
-    return Multiparts(lambda: bucket.clients.s3, bucket.extra, ask)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
@@ -15,12 +15,16 @@ from ziggurat.errors import TierError, TierUnavailable
 from ziggurat_s3._answers import answer_of
 from ziggurat_s3._clients import Clients, clients_for
 from ziggurat_s3._errors import Remedies, Translated, is_missing
+from ziggurat_s3._multiparts import Multiparts
 from ziggurat_s3._options import MIB, S3Options
+from ziggurat_s3._refused_heads import why_refused
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
 __all__ = ["Bucket", "Head"]
+
+T = TypeVar("T")
 
 _AT_ONCE = 1 * MIB  # bytes up to which an answer is given whole
 _PIECE = 1 * MIB
@@ -180,8 +184,8 @@ class Bucket:
 
         try:
             found = obstore.head(self._store(), name)
-        except Exception as error:  # noqa: BLE001 - the probe raises what it does not explain
-            return self._probe(name, error)
+        except Exception as error:  # noqa: BLE001 - what is not explained is raised
+            return self._there(name, error)
         self._recognise(found["e_tag"])
         return True
 
@@ -194,7 +198,7 @@ class Bucket:
         try:
             found = self.clients.s3.head_object(Key=name, **self.extra)
         except Exception as error:
-            if self._probe(name, error):
+            if self._there(name, error):
                 raise TierUnavailable(
                     f"{name} came while it was looked for: ask again", retryable=True
                 ) from error
@@ -207,24 +211,12 @@ class Bucket:
             lock=_lock(found),
         )
 
-    def _probe(self, name: str, error: Exception) -> bool:
-        """What a HEAD that failed means: its answer has no body, so that no service can say in it.
-
-        Reading one byte tells a missing object from a missing bucket, an unknown key or a wrong secret.
-        """
-        answer = answer_of(error)
-        if answer is None or not 300 <= answer.status < 500:
-            raise self._told(error) from error
-        try:
-            self.clients.s3.get_object(Key=name, Range="bytes=0-0", **self.extra)["Body"].close()
-        except Exception as second:
-            if is_missing(second):
-                return False
-            said = answer_of(second)
-            if said is not None and said.status == 416:
-                return True  # it is empty
-            raise self._told(second) from second
-        return True
+    def _there(self, name: str, error: Exception) -> bool:
+        """Whether an object is there, of which a HEAD failed."""
+        why = why_refused(lambda: self.clients.s3, {"Key": name, **self.extra}, error)
+        if why is not None and not is_missing(why):
+            raise self._told(why) from why
+        return why is None
 
     def _recognise(self, tag: str | None) -> None:
         """Refuse an answer without an ETag, which every S3 service gives and a web page need not have.
@@ -291,6 +283,18 @@ class Bucket:
                 return False
             raise self._told(error) from error
         return True
+
+    # -- uploads in parts -----------------------------------------------------------------------
+
+    @property
+    def multiparts(self) -> Multiparts:
+        """The unfinished uploads of the bucket; what fails is told once, because the tier repeats."""
+
+        def ask(_key: str, function: Callable[[], T]) -> T:
+            with self.errors:
+                return function()
+
+        return Multiparts(lambda: self.clients.s3, self.extra, ask)
 
     # -- the bucket itself ----------------------------------------------------------------------
 

@@ -15,10 +15,9 @@ from ziggurat_s3._answers import answer_of
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-__all__ = ["NO_UPLOAD", "Ask", "Held", "Multiparts", "Unfinished"]
+__all__ = ["Ask", "Held", "HeldPart", "Multiparts", "Unfinished"]
 
-NO_UPLOAD = ("NoSuchUpload", "NoSuchKey", "NoSuchBucket")
-"""Codes of services that know no such upload."""
+_NO_UPLOAD = ("NoSuchUpload", "NoSuchKey", "NoSuchBucket")
 
 T = TypeVar("T")
 
@@ -47,6 +46,25 @@ class Unfinished:
     def age(self) -> float:
         """Seconds since it was begun, by the clock of this machine."""
         return _age(self.begun)
+
+
+@frozen
+class HeldPart:
+    """A part of an unfinished upload that a service holds.
+
+    Attributes:
+        number: From 1.
+        tag: ETag, without quotes.
+        size: Bytes.
+        arrived: When, None where the service does not say.
+        checked: The service knows its CRC-32, and wants to be told it at the end.
+    """
+
+    number: int
+    tag: str
+    size: int
+    arrived: datetime | None
+    checked: bool
 
 
 @frozen
@@ -104,27 +122,34 @@ class Multiparts:
         Raises:
             TierError: It could not tell.
         """
-        parts = size = marker = 0
-        timed = True
-        last: datetime | None = None
+        parts = self.parts(one.key, one.upload)
+        if parts is None:
+            return None
+        arrivals = [part.arrived for part in parts if part.arrived is not None]
+        last = max(arrivals, default=None)
+        age = _age(max(one.begun, last or one.begun)) if len(arrivals) == len(parts) else 0.0
+        return Held(len(parts), sum(part.size for part in parts), last, age)
+
+    def parts(self, key: str, upload: str) -> list[HeldPart] | None:
+        """The parts that the service holds of an upload, None if it does not know it any more.
+
+        Raises:
+            TierError: It could not tell.
+        """
+        parts: list[HeldPart] = []
+        marker = 0
         while True:
             more: dict[str, Any] = {"PartNumberMarker": marker} if marker else {}
-            asked = {"Key": one.key, "UploadId": one.upload, **more, **self._extra}
-            page = self._answer(one.key, partial(_parts, asked))
+            asked = {"Key": key, "UploadId": upload, **more, **self._extra}
+            page = self._answer(key, partial(_parts, asked))
             if page is None:
                 return None
-            for row in page.get("Parts", ()):
-                parts += 1
-                size += int(row.get("Size") or 0)
-                arrived = row.get("LastModified")
-                timed = timed and arrived is not None
-                if arrived is not None and (last is None or arrived > last):
-                    last = arrived
+            checked = page.get("ChecksumAlgorithm") == "CRC32"
+            parts += [_part(row, checked) for row in page.get("Parts", ())]
             following = int(page.get("NextPartNumberMarker") or 0)
             if not page.get("IsTruncated") or following <= marker:
-                break
+                return parts
             marker = following
-        return Held(parts, size, last, _age(max(one.begun, last or one.begun)) if timed else 0.0)
 
     def abort(self, key: str, upload: str) -> bool:
         """Have the service forget an upload.
@@ -162,7 +187,7 @@ class Multiparts:
             marker, again = page.following, page.again
 
     def _answer(
-        self, key: str, request: Callable[[S3Client], T], none: tuple[str, ...] = NO_UPLOAD
+        self, key: str, request: Callable[[S3Client], T], none: tuple[str, ...] = _NO_UPLOAD
     ) -> T | None:
         """The answer, None for a code that means that there is no such upload."""
 
@@ -228,6 +253,16 @@ def _lost() -> TierUnavailable:
 
 def _parts(asked: dict[str, Any], s3: S3Client) -> Any:
     return s3.list_parts(**asked)
+
+
+def _part(row: Mapping[str, Any], checked: bool) -> HeldPart:
+    return HeldPart(
+        number=row["PartNumber"],
+        tag=str(row.get("ETag") or "").strip('"'),
+        size=int(row.get("Size") or 0),
+        arrived=row.get("LastModified"),
+        checked=checked or "ChecksumCRC32" in row,
+    )
 
 
 def _age(time: datetime) -> float:

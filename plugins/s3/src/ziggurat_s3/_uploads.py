@@ -22,13 +22,12 @@ from attrs import define, field
 
 from ziggurat.backend import Blob
 from ziggurat.errors import TierError, TierUnavailable
-from ziggurat_s3._abandoned import abort, clean, drop
+from ziggurat_s3._abandoned import clean, drop
 from ziggurat_s3._answers import answer_of
 from ziggurat_s3._bucket import Bucket
 from ziggurat_s3._checksums import OF_PARTS, crc32_of, md5_of
 from ziggurat_s3._journal import Entry, Journal
 from ziggurat_s3._layout import Layout
-from ziggurat_s3._multiparts import NO_UPLOAD
 from ziggurat_s3._options import MIB, S3Options
 from ziggurat_s3._parts import pieces_of
 
@@ -188,26 +187,19 @@ class Uploads:
         if (entry.part_size, entry.size, entry.made) != (part_size, size, made):
             drop(self._bucket, entry)
             return None
-        held: dict[int, tuple[str, int]] = {}
-        checked = False
         try:
-            for page in self._bucket.clients.s3.get_paginator("list_parts").paginate(
-                Key=name, UploadId=entry.upload, **self._bucket.extra
-            ):
-                checked = checked or page.get("ChecksumAlgorithm") == "CRC32"
-                for row in page.get("Parts", ()):
-                    held[row["PartNumber"]] = (row["ETag"].strip('"'), row["Size"])
-                    checked = checked or "ChecksumCRC32" in row
-        except Exception as error:
-            answer = answer_of(error)
-            if answer is not None and answer.code in NO_UPLOAD:
-                entry.done()
-                return None
+            parts = self._bucket.multiparts.parts(name, entry.upload)
+        except BaseException:
             entry.leave()
-            raise self._bucket.errors.tell(error) or error from error
-        if not held:  # nothing to gain, and nothing that says whether parts have checksums
+            raise
+        if parts is None:
+            entry.done()
+            return None
+        if not parts:  # nothing to gain, and nothing that says whether parts have checksums
             drop(self._bucket, entry)
             return None
+        checked = any(part.checked for part in parts)
+        held = {part.number: (part.tag, part.size) for part in parts}
         return _Upload(name, entry.upload, part_size, checked, entry, held)
 
     def _sent(self, upload: _Upload, pieces: Generator[bytes, None, None]) -> list[dict[str, Any]]:
@@ -303,14 +295,12 @@ class Uploads:
     def _give_up(self, upload: _Upload) -> None:
         """Have the service forget an upload; where it cannot be told, the journal keeps it for `clean`."""
         try:
-            abort(self._bucket, upload.name, upload.id)
+            if upload.entry is not None:
+                drop(self._bucket, upload.entry)
+            else:
+                self._bucket.multiparts.abort(upload.name, upload.id)
         except TierError as error:
             self._logger.warning("parts of %s stay behind: %s", upload.name, error)
-            if upload.entry is not None:
-                upload.entry.leave()
-            return
-        if upload.entry is not None:
-            upload.entry.done()
 
     def _clean_quietly(self) -> None:
         try:

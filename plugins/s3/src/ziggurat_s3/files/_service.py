@@ -18,6 +18,7 @@ from ziggurat_s3._clients import Clients, clients_for
 from ziggurat_s3._connection import ConnectionOptions
 from ziggurat_s3._errors import Remedies, Translated
 from ziggurat_s3._options import Checksum, S3Options
+from ziggurat_s3._refused_heads import why_refused
 from ziggurat_s3.files._records import ObjectChanged, ObjectInfo, ObjectNotFound, address_of
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class Service:
         )
 
     def headed(self, task: Task, **more: Any) -> Any:
-        """boto3's answer to one HEAD. One that is refused has no body, so that a read says what it means.
+        """boto3's answer to one HEAD.
 
         Args:
             task: Operation, bucket and key.
@@ -274,17 +275,10 @@ class Service:
         try:
             return self.s3.head_object(**asked, **more)
         except Exception as error:
-            answer = answer_of(error)
-            if answer is None or answer.code not in ("", "NotFound") or not 300 <= answer.status < 500:
+            why = why_refused(lambda: self.s3, asked, error)
+            if why is None or why is error:
                 raise
-            try:
-                self.s3.get_object(Range="bytes=0-0", **asked)["Body"].close()
-            except Exception as second:
-                said = answer_of(second)
-                if said is not None and said.status == 416:
-                    raise error from second  # it is there, and empty
-                raise
-            raise
+            raise why from error
 
     def found(self, task: Task) -> ObjectInfo:
         """What is known of an object.
