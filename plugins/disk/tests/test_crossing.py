@@ -42,7 +42,7 @@ class Meddler:
         row = copies._row
 
         def before_a_row(statement: str, key: str) -> tuple[Any, int]:
-            if next(row_steps) == 1:  # and a file again, before the second look
+            if next(row_steps) == 0:  # and a file again, before the second look
                 other.put(KEY, FILE)
                 self.times += 1
             return row(statement, key)

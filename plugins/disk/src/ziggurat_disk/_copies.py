@@ -50,7 +50,8 @@ _SCHEMA = (
 )
 _GET = "SELECT data FROM small WHERE key = ?"
 _LOOK = "SELECT (SELECT data FROM small WHERE key = ?), count FROM moves"
-_SIZE = "SELECT (SELECT length(data) FROM small WHERE key = ?), count FROM moves"  # reads no data
+_SIZE = "SELECT length(data) FROM small WHERE key = ?"  # reads no data
+_MEASURE = "SELECT (SELECT length(data) FROM small WHERE key = ?), count FROM moves"
 _HAS = "SELECT 1 FROM small WHERE key = ?"
 _KEYS = "SELECT key FROM small WHERE key > ? ORDER BY key LIMIT 1000"
 # On conflict the row keeps its place, so that a repair writes over the damaged pages.
@@ -112,7 +113,7 @@ class Copies:
             self._db = Database(_database(folder), durable=durable, mmap=_MMAP)
             try:
                 hidden = [key for (key,) in self._db.execute("SELECT key FROM hidden").fetchall()]
-                self._moves()
+                self._crossings = self._moves()  # as they were last seen
             except BaseException:
                 self._db.close()
                 raise
@@ -138,8 +139,11 @@ class Copies:
     def size(self, key: str) -> int | None:
         """Bytes of a copy, None if there is none."""
         with self._errors:
-            size, found = self._find(_SIZE, key, partial(self._files.size, key))
-            return found if size is None else size
+            size: int | None = self._db.execute(_SIZE, (key,)).get
+            if size is None:
+                size, found = self._find(_MEASURE, key, partial(self._files.size, key))
+                return found if size is None else size
+            return size
 
     def put(self, key: str, content: bytes | Blob) -> int:
         """Keep a copy, whole and at once; return its bytes.
@@ -251,10 +255,10 @@ class Copies:
         return data[part.offset : part.stop]
 
     def _find(self, statement: str, key: str, in_file: Callable[[], T | None]) -> tuple[Any, T | None]:
-        """Look for a copy's row, then for its file.
+        """Look for a copy's file, after a look that found no row.
 
-        What is in neither may have crossed over between the two looks. Then the count of crossings, which
-        the look for the row brings along, has grown since.
+        What is in neither may have crossed over between the two looks. Then it has a row by now, or has
+        crossed over once more, and the count of crossings has grown since it was last seen.
 
         Args:
             statement: Selects what is wanted of the row (None if there is none), and the count.
@@ -264,15 +268,14 @@ class Copies:
         Returns:
             What is in the row, what is in the file: one of them, or neither.
         """
-        row, moves = self._row(statement, key)
-        while row is None:
-            if (file := in_file()) is not None:
-                return None, file
+        seen = self._crossings
+        while (file := in_file()) is None:
             self.check()  # an empty mount point is not an absent blob
-            if self._moves() == moves:
-                return None, None
-            row, moves = self._row(statement, key)
-        return row, None
+            row, crossings = self._row(statement, key)
+            if row is not None or crossings == seen:
+                return row, None
+            seen = self._crossings = crossings
+        return None, file
 
     def _row(self, statement: str, key: str) -> tuple[Any, int]:
         found: tuple[Any, int] | None = self._db.execute(statement, (key,)).get
