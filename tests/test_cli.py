@@ -510,6 +510,25 @@ def test_doctor(run: Run, tmp_path: Path) -> None:
     assert "memry" in result.text
 
 
+def test_doctor_says_why_a_tier_cannot_be_used(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "same.toml"
+    tier = '[[tier]]\nname = "{}"\nbackend = "disk"\nrole = "store"\noptions.path = "blobs"\n'
+    config.write_text('[store]\npath = "catalog"\n' + tier.format("one") + tier.format("two"))
+    assert run("--config", str(config), "put", str(config)).code == 0
+    result = run("--config", str(config), "doctor", "--json")
+    (problem,) = [record for record in result.records if record["state"] == "problem"]
+    assert problem["tier"] == "two"
+    assert "is on the same medium as tier 'one'" in problem["message"]
+    run("put", str(config))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "vault")
+    result = run("doctor", "--json")
+    (problem,) = [record for record in result.records if record["state"] == "problem"]
+    assert problem["tier"] == "vault"
+    assert problem["message"].endswith("vault is not writable")
+
+
 def test_a_reader_that_stops_early(run: Run) -> None:
     cid = run("put", "-", "--json", stdin=os.urandom(8_000_000)).records[0]["cid"]
     command = [sys.executable, "-m", "ziggurat", "cat", cid]

@@ -32,7 +32,7 @@
       StoreError                      about the store as a whole; `.failures`
         StoreUnavailable              not found, but some tier could not answer
         NotDurable                    too few copies were made
-        StoreFull                     every tier that may take the blob is full
+        StoreFull                     every tier that may take the blob is full, or the catalog's disk
 
 Messages are lower case, name the tier and say what to do next. Every error pickles.
 """
@@ -288,4 +288,4 @@ class NotDurable(StoreError):
 
 
 class StoreFull(StoreError):
-    """Every tier that may take the blob is full."""
+    """Every tier that may take the blob is full, or the disk of the catalog."""

@@ -17,7 +17,7 @@ from ziggurat.catalog import Catalog, CopyRow, RootRow, Usage
 from ziggurat.catalog.guard import Guard
 from ziggurat.catalog.migrate import migrate
 from ziggurat.catalog.schema import APPLICATION, MIGRATIONS
-from ziggurat.errors import StoreError
+from ziggurat.errors import StoreError, StoreFull
 from ziggurat.sqlite import Database
 
 
@@ -274,6 +274,7 @@ def test_every_error_of_the_database_is_a_store_error(tmp_path, error, said):
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value.__cause__, error)
+    assert isinstance(caught.value, StoreFull) == (error is apsw.FullError)
 
 
 def test_errors_of_others_pass_the_boundary(tmp_path):

@@ -233,6 +233,33 @@ def test_a_file_that_changes_between_the_passes(make: Make, tmp_path: Path, chan
     assert not list(stack.roots())
 
 
+def test_a_file_of_a_directory_that_changes_is_named(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).write_bytes(DATA)
+    stack = make(store("a"))
+
+    def progress(_: int) -> None:
+        (tmp_path / "photos" / "b").write_bytes(DATA[::-1])
+
+    (tmp_path / "photos" / "b").write_bytes(bytes(len(DATA)))
+    with pytest.raises(ContentMismatch, match=r"photos/b': the source changed"):
+        stack.put_dir(tmp_path / "photos", progress=late(progress, 2 * len(DATA)))
+
+
+def late(call: Callable[[int], None], after: int) -> Callable[[int], None]:
+    """Progress that calls once so many bytes are done: the first pass is over, the second is not."""
+    done = 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done += count
+        if done == after:
+            call(count)
+
+    return progress
+
+
 def test_expect(make: Make) -> None:
     rig = Rig()
     stack = make(store("a", rig), profile="unixfs-v1-2025")

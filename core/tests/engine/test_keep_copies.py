@@ -344,6 +344,19 @@ def test_a_copy_on_a_medium_that_no_tier_is(stack: Callable[..., Store], tmp_pat
     assert "no configured tier" in finding.problem
 
 
+def test_a_medium_that_is_not_there_is_no_medium_without_a_tier(
+    stack: Callable[..., Store], tmp_path: Path
+) -> None:
+    store = stack(disk("one", tmp_path / "one"))
+    cid = store.put(BIG).cid
+    store.close()
+    (tmp_path / "one").rename(tmp_path / "away")
+    with pytest.raises(StoreUnavailable) as caught:
+        stack(disk("one", tmp_path / "one")).get(cid)
+    (failure,) = caught.value.failures
+    assert "mount it" in str(failure)
+
+
 def test_a_tier_that_was_read_first_is_known_when_it_goes(
     stack: Callable[..., Store], tmp_path: Path
 ) -> None:

@@ -360,6 +360,10 @@ def test_two_tiers_on_one_medium_are_one_copy(stack: Callable[..., Store]) -> No
     store = stack(shelf("a", one), shelf("b", one), min_copies=2)
     with pytest.raises(NotDurable, match="same medium as tier 'a'"):
         store.put(SMALL)
+    a, b = store.stats().tiers
+    assert (a.state, a.problem) == ("ok", "")
+    assert b.state == "unavailable"
+    assert b.problem.startswith("is on the same medium as tier 'a'")
 
 
 # --- retries

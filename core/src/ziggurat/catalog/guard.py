@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from ziggurat.errors import StoreError
+from ziggurat.errors import StoreError, StoreFull
 
 __all__ = ["Guard"]
 
@@ -51,7 +51,8 @@ class Guard:
         if isinstance(error, apsw.Error):
             if isinstance(error, (apsw.CorruptError, apsw.NotADBError)) and self._damaged is not None:
                 self._damaged()
-            raise StoreError(self._explain(error)) from error
+            failure = StoreFull if isinstance(error, apsw.FullError) else StoreError
+            raise failure(self._explain(error)) from error
         if self.closed and isinstance(error, RuntimeError):  # closed by another thread in between
             raise StoreError(f"catalog {self._path} is closed: open a new store") from error
 

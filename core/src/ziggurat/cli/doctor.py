@@ -222,12 +222,13 @@ def _look_at_tier(name: str, config: TierConfig, tier: Tier, stats: TierStats | 
         )
         return
     if stats is not None and stats.state != "ok":
-        yield Check(name, "problem", f"{what} is {stats.state}", "see what '-v' logs")
+        why = f": {stats.problem}" if stats.problem else ""
+        yield Check(name, "problem", f"{what} is {stats.state}{why}", "" if why else "see what '-v' logs")
         return
     if config.role != "source":
         for path in _paths(config.options):
             if blocked := _blocked(path):
-                fix = "mount what belongs there, or correct the tier's options"
+                fix = "mount what belongs there and can be written, or correct the tier's options"
                 yield Check(name, "problem", f"{what}: {blocked}", fix)
                 return
     parts = [what]
@@ -268,14 +269,13 @@ def _nearest(path: Path) -> Path:
 
 
 def _blocked(path: Path) -> str:
-    """Why a path that is not there yet cannot be made, "" if it can or is there."""
+    """Why a folder cannot be written, or cannot be made; "" if it can, and of a file that is there."""
     place = _nearest(path)
-    if place == path:
-        return ""
+    head = "" if place == path else f"{path} cannot be made: "
     if not place.is_dir():
-        return f"{path} cannot be made: {place} is no folder"
+        return f"{head}{place} is no folder" if head else ""
     if not os.access(place, os.W_OK | os.X_OK):
-        return f"{path} cannot be made: {place} is not writable"
+        return f"{head}{place} is not writable"
     return ""
 
 

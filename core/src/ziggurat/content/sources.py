@@ -172,7 +172,10 @@ def _of_item(item: TreeItem, children: dict[Cid, Parcel], pool: Executor) -> Par
 
 def _reopened(path: Path, built: FileDag, pool: Executor) -> Iterator[tuple[Leaf, Buffer]]:
     with open_regular(path) as file:
-        yield from _second_pass(file.fileno(), built, pool)
+        try:
+            yield from _second_pass(file.fileno(), built, pool)
+        except ContentMismatch as error:
+            raise ContentMismatch(f"{str(path)!r}: {error.message}", cid=error.cid) from error
 
 
 def _second_pass(handle: int, built: FileDag, pool: Executor) -> Iterator[tuple[Leaf, Buffer]]:

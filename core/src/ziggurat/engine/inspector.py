@@ -32,7 +32,7 @@ __all__ = ["Inspector"]
 
 Progress = Callable[[int], None]
 _Held: TypeAlias = tuple[Tier, Usage | None, int | None, str]
-"""A tier, what it holds (None when unknown), its capacity and its state."""
+"""A tier, what it holds (None when unknown), its capacity and why it is unavailable."""
 _SHOWN = 1000
 
 
@@ -355,26 +355,26 @@ class Inspector:
 
     def _in_cache(self, cache: BlockCache) -> _Held:
         try:
-            return cache.tier, Usage(*cache.usage()), cache.capacity, "ok"
-        except ZigguratError:
-            return cache.tier, None, cache.capacity, "unavailable"
+            return cache.tier, Usage(*cache.usage()), cache.capacity, ""
+        except ZigguratError as error:
+            return cache.tier, None, cache.capacity, error.message
 
     def _in_store(self, tier: StoreTier) -> _Held:
         capacity = tier.config.capacity
         if tier.role == "source" or self._catalog is None:
-            return tier, None, capacity, "ok"
+            return tier, None, capacity, ""
         try:
             medium = self._places.medium(tier)
-        except TierError:
-            return tier, None, capacity, "unavailable"
-        return tier, self._catalog.usage(medium or ""), capacity, "ok"
+        except TierError as error:
+            return tier, None, capacity, error.message
+        return tier, self._catalog.usage(medium or ""), capacity, ""
 
 
 def _stats(
     tier: Tier,
     usage: Usage | None,
     capacity: int | None,
-    state: str,
+    problem: str,
     policy: str | None,
     done: Tally,
     total: Tally | None,
@@ -392,8 +392,9 @@ def _stats(
         bytes_written=done.bytes_written,
         evictions=done.evictions,
         errors=done.errors,
-        state="resting" if tier.guard.breaker.resting else state,
+        state="resting" if tier.guard.breaker.resting else "unavailable" if problem else "ok",
         policy=policy,
         evicted_age=done.evicted_age,
         total=total,
+        problem=problem,
     )

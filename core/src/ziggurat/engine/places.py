@@ -210,13 +210,19 @@ class Places:
 
     def elsewhere(self, root: Cid) -> list[Exception]:
         """Catalogued copies on media that no tier of this stack is: where a missing blob may be."""
-        here = set(self._mediums.values())
+        rows = self.rows(root)
+        away = rows.keys() - self._mediums.values()
+        if not away or self.catalog is None:
+            return []
+        # A tier that cannot say who it is said why, and may well be that medium.
+        silent = {tier.name for tier in self.stores} - self._mediums.keys()
+        names = {row.identity: row.tier for row in self.catalog.mediums()}
         return [
             TierUnavailable(
                 f"a copy is on the medium {medium}, which no configured tier is; add its tier, or mount it"
             )
-            for medium in self.rows(root)
-            if medium not in here
+            for medium in rows
+            if medium in away and names.get(medium) not in silent
         ]
 
     # -- "not there" ------------------------------------------------------------------------------

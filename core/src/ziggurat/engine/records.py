@@ -331,6 +331,7 @@ class TierStats:
         evictions: Blocks or copies given up.
         errors: Failed calls.
         state: "ok", "resting" (its breaker is open) or "unavailable".
+        problem: Why it is unavailable, "" if it is not.
         policy: Of a cache, what decides what it keeps.
         evicted_age: Mean seconds from admission to eviction of what this process evicted for room; None
             if nothing was.
@@ -355,6 +356,7 @@ class TierStats:
     policy: str | None = None
     evicted_age: float | None = None
     total: Tally | None = None
+    problem: str = ""
 
 
 @frozen
