@@ -55,12 +55,14 @@ def found(folder: Path) -> dict[str, bytes | None]:
 )
 @given(tree=TREES, empty=st.booleans())
 def test_any_tree_there_and_back(
-    files: S3Files,
+    files_on: Callable[..., S3Files],
     s3_server: S3Server,
     tmp_path_factory: pytest.TempPathFactory,
     tree: dict[tuple[str, ...], bytes],
     empty: bool,
 ) -> None:
+    # rclone loses sight of one file in a thousand where folders are made at once: it says 404 of it.
+    files = files_on(s3_server, workers=1 if s3_server.make == "rclone" else 8)
     bucket, work = s3_server.make_bucket(), tmp_path_factory.mktemp("tree")
     wanted = grow(work / "source", tree)
     if empty:
