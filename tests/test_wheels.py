@@ -34,7 +34,7 @@ BACKEND_LIBRARIES = {"boto3", "botocore", "obstore", "requests", "urllib3", "htt
 OWN_LIBRARIES = {
     "ziggurat-ipfs": {"urllib3"},
     "ziggurat-s3": {"boto3", "botocore", "obstore"},
-    "ziggurat-storacha": {"requests"},
+    "ziggurat-storacha": {"requests", "urllib3"},
 }
 HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"  # "hello world", unixfs-v1-2025
 
