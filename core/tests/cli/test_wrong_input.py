@@ -47,6 +47,31 @@ def test_what_is_wrong_with_the_configuration_is_said_once(
     assert capfd.readouterr().err == "error: x.toml:1: tier: missing\n"
 
 
+def test_what_cannot_be_read_is_no_end_for_the_others(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no", "yes"):
+        (tmp_path / name).write_bytes(b"hello world")
+    access, opened = os.access, Path.open
+
+    def refuse(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path.name == "no":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **kwargs)
+
+    # As for one who is not root.
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: str(path) != "no" and access(path, mode))
+    monkeypatch.setattr(Path, "open", refuse)
+    result = run("cid", "no", "yes")
+    assert (result.code, result.text) == (1, f"{CID}  yes\n")
+    assert result.err == "error: permission denied: 'no'\n"
+
+
+def test_a_configuration_that_is_a_directory(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", str(tmp_path), "config", "check"]) == 3
+    assert "is a directory" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("args", [("get", CID, "-o", ""), ("export", CID, "-o", ""), ("config", "init", "")])
 def test_an_empty_path_names_no_place(run: Run, store: FakeStore, args: tuple[str, ...]) -> None:
     result = run(*args)

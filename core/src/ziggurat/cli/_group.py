@@ -43,7 +43,7 @@ def common_options() -> list[click.Option]:
         click.Option(
             ["--config"],
             metavar="FILE",
-            type=click.Path(dir_okay=False),
+            type=click.Path(readable=False),  # for completion: what it is, the configuration says
             help="Configuration file; otherwise ZIGGURAT_CONFIG, ./ziggurat.toml, the user's file.",
             callback=_set_config,
             expose_value=False,

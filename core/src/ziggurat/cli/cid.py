@@ -46,7 +46,9 @@ cat a.iso | ziggurat cid -          standard input
 ziggurat cid --profile unixfs-v0-2015 a.iso   Qm..., as 'ipfs add' did
 """,
 )
-@click.argument("sources", nargs=-1, required=True, metavar="PATH|-...", type=click.Path(allow_dash=True))
+@click.argument(
+    "sources", nargs=-1, required=True, metavar="PATH|-...", type=click.Path(readable=False, allow_dash=True)
+)
 @click.option(
     "--profile",
     default=next(iter(PROFILES)),
