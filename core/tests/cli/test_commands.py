@@ -270,9 +270,13 @@ def test_export_without_hard_links(
 
 def test_pin_and_unpin(run: Run, store: FakeStore) -> None:
     store.answers |= {"pin": True, "unpin": False, "pins": [A, B]}
+    store.answers["resolve"] = lambda ref: B if "/" in ref else Cid.parse(ref)
     assert run("pin", CID).text == f"pinned  {CID}\n"
     assert run("pin", CID, "--json").records == [{"ref": CID, "cid": CID, "pinned": True, "new": True}]
-    assert run("pin", f"{CID}/a", "--json").records[0]["cid"] is None
+    for command in ("pin", "unpin"):
+        (record,) = run(command, f"{CID}/a", "--json").records
+        assert (record["ref"], record["cid"]) == (f"{CID}/a", CID2)
+        assert store.calls[-1] == (command, B)
     assert run("unpin", CID).text == f"was not pinned  {CID}\n"
     assert run("pin", "--list").text == f"{CID}\n{CID2}\n"
     assert run("pin").code == 2

@@ -424,6 +424,8 @@ def test_references_of_every_kind(make: Make) -> None:
     stack = over(make, blocks)
     for ref in (f"{root}/a", f"/ipfs/{root}/a", f"ipfs://{root}/a", f"{root}//a/"):
         assert stack.get(ref) == b"A"
+        assert stack.resolve(ref) == Cid.of(b"A", RAW)
+    assert stack.resolve(str(root)) == stack.resolve(root) == root
     for wrong in ("", "/", "a", "/ipfs/", f"x{root}", b"bytes", None, 5, Path("a")):
         with pytest.raises(ZigguratError):
             stack.get(wrong)  # type: ignore[arg-type]  # some of them are no reference at all
@@ -475,6 +477,7 @@ def every_method(stack: Store, cid: Cid, path: Path) -> Iterator[Callable[[], An
     yield lambda: stack.has(cid)
     yield lambda: stack.stat(cid)
     yield lambda: list(stack.ls(cid))
+    yield lambda: stack.resolve(cid)
     yield lambda: stack.put(b"x")
     yield lambda: list(stack.put_many([b"x"]))
     yield lambda: stack.put_dir(path.parent)

@@ -43,8 +43,8 @@ def load(name: str) -> click.Command | None:
     provider, made = _registry().load(name)
     if not isinstance(made, click.Command):
         raise PluginError(
-            f"command {provider.name!r} of {provider} is an object of type {type(made).__name__}, not a click command; "
-            f"report it to the authors of {provider.distribution}",
+            f"command {provider.name!r} of {provider} is an object of type {type(made).__name__}, "
+            f"not a click command; report it to the authors of {provider.distribution}",
             distribution=provider.distribution,
             version=provider.version,
         )

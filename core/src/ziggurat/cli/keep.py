@@ -8,7 +8,6 @@ from ziggurat.cli._args import ref_arguments, tier_named
 from ziggurat.cli._group import command
 from ziggurat.cli._output import one_line, plural, printable, size_text
 from ziggurat.cli._session import Session, pass_session
-from ziggurat.content import Cid
 from ziggurat.errors import TierDenied, TierError, TierUnavailable
 
 __all__ = ["evict_command", "gc_command", "pin_command", "rm_command", "unpin_command"]
@@ -33,9 +32,10 @@ def pin_command(session: Session, refs: tuple[str, ...], listing: bool) -> None:
         session.record(f"{cid}", cid=str(cid), pinned=True)
     for ref in refs:
         with session.attempt(ref):
-            new = store.pin(ref)
+            cid = store.resolve(ref)
+            new = store.pin(cid)
             word = "pinned" if new else "was pinned already"
-            session.record(f"{word}  {printable(ref)}", ref=ref, cid=_cid(ref), pinned=True, new=new)
+            session.record(f"{word}  {printable(ref)}", ref=ref, cid=str(cid), pinned=True, new=new)
 
 
 @command("unpin", examples="ziggurat unpin bafy...    allow 'rm' and 'evict' again")
@@ -45,14 +45,10 @@ def unpin_command(session: Session, refs: tuple[str, ...]) -> None:
     """Take pins away. Nothing is freed by that: see 'rm' and 'gc'."""
     for ref in refs:
         with session.attempt(ref):
-            had = session.store.unpin(ref)
+            cid = session.store.resolve(ref)
+            had = session.store.unpin(cid)
             word = "unpinned" if had else "was not pinned"
-            session.record(f"{word}  {printable(ref)}", ref=ref, cid=_cid(ref), pinned=False, had=had)
-
-
-def _cid(ref: str) -> str | None:
-    """The CID of a plain reference; what a path leads to is the store's to say."""
-    return None if "/" in ref.strip("/") else str(Cid.parse(ref))
+            session.record(f"{word}  {printable(ref)}", ref=ref, cid=str(cid), pinned=False, had=had)
 
 
 @command(

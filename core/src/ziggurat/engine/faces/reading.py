@@ -95,6 +95,16 @@ class Reading(Face):
         self._note(cid)
         return Saver(stack.reader, stack.paths, overwrite=overwrite, progress=progress).save(cid, Path(path))
 
+    def resolve(self, ref: Ref) -> Cid:
+        """The CID that a reference names; of a path, only the directories on the way are read.
+
+        Raises:
+            InvalidCid: The first part is no CID.
+            BlobNotFound, StoreUnavailable: The path leads nowhere, or a directory cannot be read.
+            NotAFile: The path goes on beneath something that is no directory.
+        """
+        return self._stack().paths.resolve(ref)
+
     def ls(self, ref: Ref) -> Iterator[Entry]:
         """The direct children of a directory; a file or symlink gives itself.
 
