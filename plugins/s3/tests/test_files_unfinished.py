@@ -269,6 +269,23 @@ def test_a_listing_without_end_is_an_error(marker: str) -> None:
     assert (caught.value.op, caught.value.retryable) == ("ls_uploads", False)
 
 
+def test_an_upload_that_an_attempt_without_an_answer_ended_is_told() -> None:
+    known = {"k"}
+
+    def answer(method: str, path: str, _: bytes) -> tuple[int, bytes]:
+        if method == "DELETE":
+            if known:
+                known.clear()
+                return 503, error_body("SlowDown")  # too late: it is done
+            return 404, error_body("NoSuchUpload")
+        if "uploadId" in path:
+            return 200, parts_page(50)
+        return 200, page("ListMultipartUploadsResult", upload_row("k", 50))
+
+    with Scripted(answer) as server:
+        assert [one.key for one in files_at(server.url).rm_uploads("bucket")] == ["k"]
+
+
 def test_who_may_not_end_uploads_is_told_so() -> None:
     def answer(method: str, path: str, _: bytes) -> tuple[int, bytes]:
         if method == "DELETE":

@@ -155,15 +155,20 @@ class Multiparts:
         """Have the service forget an upload.
 
         Returns:
-            False if it did not know it.
+            False if it did not know it. One that it does not know any more when it is asked again was ended by
+            the attempt whose answer was lost.
 
         Raises:
             TierError: It could not be told.
         """
-        done = self._answer(
-            key, lambda s3: s3.abort_multipart_upload(Key=key, UploadId=upload, **self._extra)
-        )
-        return done is not None
+        attempts = 0
+
+        def asked(s3: S3Client) -> object:
+            nonlocal attempts
+            attempts += 1
+            return s3.abort_multipart_upload(Key=key, UploadId=upload, **self._extra)
+
+        return self._answer(key, asked) is not None or attempts > 1
 
     def _pages(self, prefix: str, seen: set[str]) -> Iterator[Unfinished]:
         """What was not seen before, page by page."""
