@@ -155,8 +155,8 @@ class Multiparts:
         """Have the service forget an upload.
 
         Returns:
-            False if it did not know it. One that it does not know any more when it is asked again was ended by
-            the attempt whose answer was lost.
+            False if it did not know it. One that it does not know any more when it is asked again was ended
+            by the attempt whose answer was lost.
 
         Raises:
             TierError: It could not be told.
