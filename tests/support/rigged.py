@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from attrs import Factory, define, evolve, field, frozen
 from tests.support.dag_backend import DagBackend, DagMedium, DagOptions
@@ -29,16 +29,26 @@ from ziggurat.backend import (
     hookimpl,
 )
 from ziggurat.config.model import Retry, TierConfig
-from ziggurat.errors import TierUnavailable
+from ziggurat.errors import TierTimeout, TierUnavailable
 from ziggurat.plugin.registry import Provider
 from ziggurat.tiers import CacheTier, StoreTier, make_tier
 
-__all__ = ["PASS", "Rig", "RiggedOptions", "cache", "dag", "rig_type", "source", "store"]
+__all__ = ["PASS", "Rig", "RiggedOptions", "cache", "dag", "patient", "rig_type", "source", "store"]
 
 PASS: Any = object()
 """What `Rig.on` returns to let a call take its ordinary course."""
 
 Style = Literal["bytes", "chunks", "pread"]
+T = TypeVar("T")
+
+
+def patient(call: Callable[[], T]) -> T:
+    """What a call gives that a slow machine may not finish within its short time limit."""
+    while True:
+        try:
+            return call()
+        except TierTimeout:
+            continue
 
 
 @define(eq=False)

@@ -26,12 +26,12 @@ OLD = Profile(chunk_size=64, max_links=30, raw_leaves=False, cid_version=0)
 
 @define
 class Crowd:
-    """Holds everybody until some are there together, or has seen for a second that they do not come."""
+    """Holds everybody until some are there together, or has seen for a minute that they do not come."""
 
     inside: int = 0
     most: int = 0
     turn: threading.Condition = field(factory=threading.Condition)
-    patience: float = 1.0
+    patience: float = 60.0
 
     def enter(self) -> None:
         with self.turn:
@@ -58,7 +58,7 @@ def fill(make: Make, kind: str, tmp_path: Path) -> tuple[DagMedium, Cid]:
         return medium, make(dag("d", medium), profile=OLD).put(bytes(range(256)) * 6).cid
     folder = tmp_path / "folder"
     folder.mkdir()
-    for number in range(40):
+    for number in range(200 if kind == "shards" else 40):  # so that there are more than four shards
         (folder / f"number {number}").write_bytes(b"%d" % number)
     profile = Profile(hamt_threshold=100 if kind == "shards" else 1 << 20)
     root = make(dag("d", medium), profile=profile).put_dir(folder).cid

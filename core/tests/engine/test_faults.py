@@ -655,8 +655,8 @@ def test_the_last_tier_gets_its_turn_however_many_fail(make: Make) -> None:
 def test_a_tier_that_hangs_is_left_for_the_next(make: Make, where: str) -> None:
     gate = threading.Event()
     a, b = Rig(), Rig()
-    stack = make(store("a", a, timeouts=Timeouts(total=0.1)), store("b", b), min_copies=2)
-    cid = stack.put(DATA).cid
+    cid = make(store("a", a), store("b", b), min_copies=2).put(DATA).cid
+    stack = make(store("a", a, timeouts=Timeouts(total=0.1)), store("b", b))
 
     def chunks(data: bytes) -> Iterator[bytes]:
         yield data[:100]
