@@ -146,7 +146,7 @@ def test_a_walk_that_waits_holds_up_no_stream(make: Make, tmp_path: Path) -> Non
     walk.start()
     try:
         for _ in range(8):
-            assert crowd.acquire(timeout=20)
+            assert crowd.acquire(timeout=60)
         read.start()
         read.join(20)
         assert got == [data]
