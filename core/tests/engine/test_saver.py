@@ -87,17 +87,47 @@ def test_a_directory_never_takes_the_place_of_what_came_meanwhile(
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_device_or_a_pipe_is_never_replaced(make: Make, out: Path, overwrite: bool) -> None:
+@pytest.mark.parametrize("name", ["pipe", "link", "link to link"])
+def test_a_device_or_a_pipe_is_never_replaced(make: Make, out: Path, name: str, overwrite: bool) -> None:
     stack = make(store("a"))
     cid = stack.put(b"content").cid
-    pipe = out / "pipe"
-    os.mkfifo(pipe)
+    os.mkfifo(out / "pipe")
+    (out / "link").symlink_to("pipe")  # as /dev/stdout is one
+    (out / "link to link").symlink_to("link")
     with pytest.raises(FileExistsError):
-        stack.save(cid, pipe, overwrite=overwrite)
+        stack.save(cid, out / name, overwrite=overwrite)
     with pytest.raises(FileExistsError, match="is no file"):
-        stack.export_car(cid, pipe)
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
-    assert names(out) == {"pipe"}
+        stack.export_car(cid, out / name)
+    assert stat.S_ISFIFO((out / "pipe").lstat().st_mode)
+    assert (out / "link").readlink() == Path("pipe")
+    assert names(out) == {"pipe", "link", "link to link"}
+
+
+def test_a_link_among_the_devices_is_never_replaced(
+    make: Make, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/dev/stdout leads to a file while standard output does."""
+    monkeypatch.setattr("ziggurat.engine.saver._DEVICES", out)
+    (out / "file").write_bytes(b"mine")
+    (out / "stdout").symlink_to("file")
+    stack = make(store("a"))
+    with pytest.raises(FileExistsError, match="is no file"):
+        stack.save(stack.put(b"content").cid, out / "stdout", overwrite=True)
+    assert (out / "stdout").is_symlink()
+
+
+@pytest.mark.parametrize("leads", ["file", "folder", "nowhere"])
+def test_any_other_symlink_is_replaced_itself(make: Make, out: Path, leads: str) -> None:
+    stack = make(store("a"))
+    cid = stack.put(b"content").cid
+    (out / "file").write_bytes(b"mine")
+    (out / "folder").mkdir()
+    (out / "link").symlink_to(leads)
+    stack.save(cid, out / "link", overwrite=True)
+    assert (out / "link").read_bytes() == b"content"
+    assert not (out / "link").is_symlink()
+    assert (out / "file").read_bytes() == b"mine"
+    assert names(out) == {"file", "folder", "link"}
 
 
 def test_errors_name_what_the_caller_named(make: Make, tmp_path: Path, out: Path) -> None:

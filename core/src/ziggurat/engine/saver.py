@@ -22,6 +22,8 @@ from ziggurat.errors import MalformedContent
 
 __all__ = ["Saver", "whole_file"]
 
+_DEVICES = Path("/dev")
+
 
 @contextmanager
 def whole_file(target: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
@@ -72,10 +74,23 @@ def _refuse_taken(target: Path, *, overwrite: bool) -> None:
         raise FileExistsError(
             errno.EEXIST, "exists already; choose another target, or overwrite", str(target)
         )
-    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+    if not (stat.S_ISREG(mode) or (stat.S_ISLNK(mode) and not _leads_to_a_device(target))):
         raise FileExistsError(
             errno.EEXIST, "is no file, and only a file is replaced; choose another target", str(target)
         )
+
+
+def _leads_to_a_device(link: Path) -> bool:
+    """True for a symlink like /dev/stdout; any other is replaced itself, wherever it leads."""
+    if (
+        link.parent.resolve() == _DEVICES
+    ):  # standard output may be a file now, and a pipe for the next program
+        return True
+    try:
+        mode = link.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _reveal(aside: Path, target: Path, *, overwrite: bool) -> None:
