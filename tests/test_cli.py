@@ -370,6 +370,17 @@ def test_the_text_that_is_no_cid_stands_in_the_error_as_it_was_given(run: Run) -
     assert run("cat", "no'cid", "--json").error["cid"] == "no'cid"
 
 
+def test_names_are_their_bytes_whatever_the_locale(run: Run, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    (tree / "a" / "é").symlink_to("ü/日本")
+    cid = run("cid", "tree").text.split()[0]
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # where Python knows only ASCII
+    env = os.environ | locale
+    assert process("put", "tree", env=env).stdout.split()[0] == cid.encode()
+    assert process("get", cid, "-o", "back", env=env).returncode == 0
+    assert look(tmp_path / "back") == look(tree)
+
+
 def test_special_files(run: Run, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     os.mkfifo(tmp_path / "d" / "pipe")

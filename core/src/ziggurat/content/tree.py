@@ -110,18 +110,18 @@ def walk_directory(
                 _note(folders[-1], folder.name, item)
             yield item
             continue
-        source = folder.source / entry.name
-        path = f"{folder.path}/{entry.name}" if folder.path else entry.name
+        source, name = folder.source / entry.name, _bytes(entry).decode()
+        path = f"{folder.path}/{name}" if folder.path else name
         if entry.is_dir(follow_symlinks=False):
-            folders.append(_enter(source, path, entry.name))
+            folders.append(_enter(source, path, name))
         elif entry.is_symlink():
             item = _symlink(source, path, profile)
-            _note(folder, entry.name, item)
+            _note(folder, name, item)
             yield item
         else:
             with open_regular(source) as file:
                 item = _file(file, source, path, profile, pool, progress)
-                _note(folder, entry.name, item)
+                _note(folder, name, item)
                 yield item
 
 
@@ -163,15 +163,16 @@ def _enter(source: Path, path: str, name: str) -> _Folder:
         found = sorted(entries, key=_bytes)
     for entry in found:
         try:
-            entry.name.encode()
-        except UnicodeEncodeError:
+            _bytes(entry).decode()
+        except UnicodeDecodeError:
             raise UnsupportedContent(
-                f"the name {os.fsencode(entry.name)!r} in {str(source)!r} is not UTF-8; rename it"
+                f"the name {_bytes(entry)!r} in {str(source)!r} is not UTF-8; rename it"
             ) from None
     return _Folder(source, path, name, iter(found))
 
 
 def _bytes(entry: os.DirEntry[str]) -> bytes:
+    """The name as it is on the disk; Python decodes it by the locale, which need not be UTF-8."""
     return os.fsencode(entry.name)
 
 
@@ -180,7 +181,7 @@ def _note(folder: _Folder, name: str, item: TreeItem) -> None:
 
 
 def _symlink(source: Path, path: str, profile: Profile) -> TreeItem:
-    target = os.readlink(source)  # noqa: PTH115 - a Path would change "a//b/" to "a/b"
+    target = os.fsencode(os.readlink(source)).decode(errors="surrogateescape")  # noqa: PTH115 - a Path would change "a//b/" to "a/b"
     return TreeItem(path, "symlink", build_symlink(target, profile), source, target=target)
 
 

@@ -192,7 +192,7 @@ class Saver:
         if depth > MAX_PATH_DEPTH:
             raise MalformedContent(f"{root} is nested deeper than {MAX_PATH_DEPTH} directories", cid=root)
         for name, link in self._paths.links(root):
-            self._write(link.cid, self._value(link.cid), folder / name, depth + 1)
+            self._write(link.cid, self._value(link.cid), folder / _on_disk(name), depth + 1)
 
     def _symlink(self, cid: Cid, node: Node, target: Path) -> None:
         if not node.target or "\0" in node.target:
@@ -200,7 +200,7 @@ class Saver:
         _refuse_taken(target, overwrite=self._overwrite)
         target.unlink(missing_ok=True)
         try:
-            target.symlink_to(node.target)
+            target.symlink_to(_on_disk(node.target))
         except OSError as error:
             raise _about(target, error) from error
         self._files += 1
@@ -213,6 +213,11 @@ class Saver:
                 if self._progress is not None:
                     self._progress(len(piece))
         self._files += 1
+
+
+def _on_disk(name: str) -> str:
+    """What Python calls the name whose bytes are this text in UTF-8, whatever the locale."""
+    return os.fsdecode(name.encode(errors="surrogateescape"))
 
 
 def _drop(tree: Path) -> None:
