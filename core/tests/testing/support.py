@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import define, field, frozen
 
 from ziggurat.backend import BackendType, Blob, Capabilities, Medium, Stat, hookimpl
@@ -117,6 +118,24 @@ def subject(factory, *, capabilities=CAPABILITIES, **more) -> Subject:
     more = {"examples": 10, "break_medium": knock_over, "seed": seed, **more}
     type_ = BackendType(factory=factory, options=Options, capabilities=capabilities)
     return Subject(type_, lambda path: Options(shelves[path]), **more)
+
+
+class Breakers:
+    """Collects backends, each with the rule that it breaks and how it is made a subject.
+
+    Attributes:
+        all: Parameters of a test.
+    """
+
+    def __init__(self):
+        self.all: list[Any] = []
+
+    def __call__(self, rule, **more):
+        def mark(kind):
+            self.all.append(pytest.param(rule, kind, more, id=kind.__name__))
+            return kind
+
+        return mark
 
 
 def first_to_name(rule: Rule, subject: Subject, folder: Path) -> list[str]:

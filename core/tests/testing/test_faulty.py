@@ -11,7 +11,7 @@ from ziggurat.testing import BackendConformance, Fault, FaultyBackend
 from ziggurat.testing._content import bytes_of, file, noise
 
 from .support import Good, Options, subject
-from .test_broken import ReadOnly
+from .test_right import ReadOnly
 
 KEY = Cid.of(b"some").key
 DATA = noise(101, 1)
