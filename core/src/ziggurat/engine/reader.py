@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 
@@ -10,6 +9,7 @@ from ziggurat.content import DAG_PB, Cid, Node, directory_entries, leaf_block
 from ziggurat.content.assemble import Asked
 from ziggurat.content.importer import Leaf
 from ziggurat.content.layout import Cursor, Layout, Piece, Want
+from ziggurat.engine.memory import room_for
 from ziggurat.engine.pools import run_all
 from ziggurat.engine.resolver import Resolver
 from ziggurat.engine.session import Buffer, Layouts, Session, Target, Value
@@ -91,7 +91,7 @@ class Reader:
         start, stop = _bounds(root, _file(root, top).size, offset, length)
         # Filled in place and handed out without a copy: a BytesIO gives up its buffer when nobody looks.
         try:
-            room = io.BytesIO(bytes(stop - start))
+            room = room_for(stop - start)
         except (MemoryError, OverflowError):
             raise BlobTooLarge(
                 f"{stop - start} bytes of {root} do not fit in memory; read it with stream or open", cid=root
