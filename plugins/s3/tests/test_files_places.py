@@ -14,7 +14,7 @@ from tests.support.servers.s3 import S3Server, Versitygw
 
 from ziggurat.errors import Unsupported
 from ziggurat_s3 import S3Files
-from ziggurat_s3.files import TransferIncomplete
+from ziggurat_s3.files import TransferIncomplete, _single_files
 from ziggurat_s3.files._keys import may_be_one
 
 CONTENT = random.Random(11).randbytes(4 << 20)
@@ -44,6 +44,22 @@ def test_a_device_is_not_replaced_by_a_download(files: S3Files, bucket: str, tmp
         files.dl_dir(bucket, "d", tmp_path)
     assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
     assert (tmp_path / "link").is_symlink()
+
+
+def test_no_link_among_the_devices_is_replaced_wherever_it_leads(
+    files: S3Files, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard output may be a file, and /dev/stdout then leads to one."""
+    files.upload_object(io.BytesIO(b"x"), bucket, "k")
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "stdout").symlink_to(tmp_path / "file")
+    with monkeypatch.context() as patch:
+        patch.setattr(_single_files, "_DEVICES", tmp_path)
+        with pytest.raises(Unsupported, match="is not replaced"):
+            files.dl_file(bucket, "k", tmp_path / "stdout")
+    assert (tmp_path / "stdout").is_symlink()
+    files.dl_file(bucket, "k", tmp_path / "stdout")
+    assert (tmp_path / "stdout").read_bytes() == b"x"
 
 
 def test_an_interrupt_does_not_wait_for_files_that_have_begun(

@@ -202,13 +202,15 @@ class Disk:
         with self._errors:
             disk = os.statvfs(self._folder)
             free = disk.f_bavail * disk.f_frsize
-            if free - size >= max(_RESERVE, self._share * disk.f_blocks * disk.f_frsize):
+            kept = max(_RESERVE, int(self._share * disk.f_blocks * disk.f_frsize))
+            if free - size >= kept:
                 return
             if copies.fits_inside(size):
                 return
         fix = ", or give the tier a capacity" if self._share else ""
         raise TierFull(
-            f"{self._folder} has {free} bytes free, too few for {size} more: free space there{fix}"
+            f"{self._folder} has {free} bytes free, of which {kept} stay free: too few for {size} more; free"
+            f" space there{fix}"
         )
 
 

@@ -33,6 +33,8 @@ __all__ = [
     "upload_object",
 ]
 
+_DEVICES = Path("/dev")
+
 
 def upload_file(
     service: Service,
@@ -76,7 +78,8 @@ def download_file(service: Service, task: Task, path: Path, progress: ProgressCa
     """Download to a path, which has the whole content or is as it was."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():  # such as /dev/stdout, a symlink
+    # Such as /dev/stdout, a symlink, which may lead to a file now and to a pipe in the next program.
+    if (path.exists() and not path.is_file()) or path.parent.resolve() == _DEVICES:
         raise special(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
