@@ -82,9 +82,7 @@ def _refuse_taken(target: Path, *, overwrite: bool) -> None:
 
 def _leads_to_a_device(link: Path) -> bool:
     """True for a symlink like /dev/stdout; any other is replaced itself, wherever it leads."""
-    if (
-        link.parent.resolve() == _DEVICES
-    ):  # standard output may be a file now, and a pipe for the next program
+    if link.parent.resolve() == _DEVICES:  # standard output is a file now, and a pipe for the next program
         return True
     try:
         mode = link.stat().st_mode
