@@ -16,7 +16,6 @@ from ziggurat.cli._args import STANDARD, named_path, ref_arguments
 from ziggurat.cli._group import command
 from ziggurat.cli._output import plural, printable, size_text
 from ziggurat.cli._session import Session, pass_session
-from ziggurat.engine.saver import whole_file
 from ziggurat.errors import RangeError
 
 __all__ = ["cat_command", "export_command", "get_command", "parse_span"]
@@ -194,6 +193,8 @@ def export_command(session: Session, ref: str, output: str, force: bool) -> None
             store.export_car(ref, stdout, progress=progress)
         stdout.flush()
         return
+    from ziggurat.engine.saver import whole_file
+
     with _overwriting(force=force), whole_file(Path(output), overwrite=force) as file:
         with session.progress(f"export {ref}") as progress:
             written = store.export_car(ref, file, progress=progress)

@@ -65,15 +65,17 @@ def _about(target: Path, error: OSError) -> OSError:
     return OSError(error.errno, error.strerror, str(target))
 
 
+def _taken(target: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, "exists already; choose another target, or overwrite", str(target))
+
+
 def _refuse_taken(target: Path, *, overwrite: bool) -> None:
     try:
         mode = target.lstat().st_mode
     except OSError:  # not there, or the attempt to write there says why not
         return
     if not overwrite:
-        raise FileExistsError(
-            errno.EEXIST, "exists already; choose another target, or overwrite", str(target)
-        )
+        raise _taken(target)
     if not (stat.S_ISREG(mode) or (stat.S_ISLNK(mode) and not _leads_to_a_device(target))):
         raise FileExistsError(
             errno.EEXIST, "is no file, and only a file is replaced; choose another target", str(target)
@@ -173,9 +175,7 @@ class Saver:
         kind = type_of(value, cid)
         if node is not None and kind == "directory":
             if target.is_symlink() or (target.exists() and not (self._overwrite and target.is_dir())):
-                raise FileExistsError(
-                    errno.EEXIST, "exists already; choose another target, or overwrite", str(target)
-                )
+                raise _taken(target)
             target.mkdir(exist_ok=True)
             self._fill(cid, target, depth)
         elif node is not None and kind == "symlink":
