@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-__all__ = ["folder_of", "tree"]
+from ziggurat import Cid, Store
+
+__all__ = ["folder_of", "put_two_sharing", "tree"]
 
 
 def tree(folder: Path, chance: random.Random, *, names: int = 6) -> Path:
@@ -28,3 +30,10 @@ def folder_of(folder: Path, **files: bytes) -> Path:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     return folder
+
+
+def put_two_sharing(store: Store, folder: Path, shared: bytes) -> tuple[Cid, Cid]:
+    """Put two directories that have a file "shared" in common, and a file "own" each."""
+    first = store.put_dir(folder_of(folder / "first", shared=shared, own=b"1")).cid
+    second = store.put_dir(folder_of(folder / "second", shared=shared, own=b"2")).cid
+    return first, second

@@ -1,7 +1,8 @@
-"""Directories and symlinks made block by block, and a store over them."""
+"""Content for the faces of a store; directories and symlinks made block by block, and a store over them."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from tests.support.dag_backend import DagMedium
@@ -13,6 +14,7 @@ from ziggurat.content.dagpb import Link, encode_node
 from ziggurat.content.varint import encode_varint
 
 Make = Callable[..., Store]
+DATA = random.Random(11).randbytes(64 * 10 + 17)
 
 
 def directory(*entries: tuple[str, bytes, int]) -> tuple[Cid, dict[Cid, bytes]]:

@@ -26,10 +26,7 @@ from ziggurat.errors import (
     ZigguratError,
 )
 
-from .blocks import directory, over
-
-Make = Callable[..., Store]
-
+from .blocks import Make, directory, over
 
 # -- references -------------------------------------------------------------------------------------
 

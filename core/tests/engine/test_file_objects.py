@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,9 +12,7 @@ from tests.support.rigged import cache, store
 
 from ziggurat import Store
 
-Make = Callable[..., Store]
-DATA = random.Random(11).randbytes(64 * 10 + 17)
-
+from .blocks import DATA, Make
 
 STEPS = st.lists(
     st.one_of(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.dag_backend import DagBackend, DagMedium
-from tests.support.folders import folder_of
+from tests.support.folders import folder_of, put_two_sharing
 from tests.support.stacks import Shelf, dag, shelf
 
 from ziggurat.backend import hookimpl
@@ -45,8 +45,7 @@ def test_a_closure_that_carries_the_last_copy_of_a_kept_child_stays(
     """Two closures carry a pinned child: one may go, the other must stay, dry run or not."""
     medium = DagMedium()
     store = stack(dag("dag", medium))
-    first = store.put_dir(folder_of(tmp_path / "first", shared=BIG, own=b"1")).cid
-    second = store.put_dir(folder_of(tmp_path / "second", shared=BIG, own=b"2")).cid
+    first, second = put_two_sharing(store, tmp_path, BIG)
     child = child_of(store, first)
     store.pin(child)
     store.remove(first)
@@ -96,8 +95,7 @@ def test_another_closure_of_the_same_medium_keeps_a_child_while_it_is_there(
 ) -> None:
     medium = DagMedium()
     store = stack(dag("dag", medium))
-    first = store.put_dir(folder_of(tmp_path / "first", shared=BIG, own=b"1")).cid
-    second = store.put_dir(folder_of(tmp_path / "second", shared=BIG, own=b"2")).cid
+    first, second = put_two_sharing(store, tmp_path, BIG)
     child = child_of(store, first)
     store.remove(first)
     pinned = medium.roots.pop(second)  # somebody took its pin

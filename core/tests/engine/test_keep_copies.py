@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.dag_backend import DagMedium
-from tests.support.folders import folder_of
+from tests.support.folders import folder_of, put_two_sharing
 from tests.support.stacks import Shelf, dag, disk, memory, shelf
 
 from ziggurat.content import Cid
@@ -146,8 +146,7 @@ def test_shared_children_survive_the_removal_of_one_parent(
 ) -> None:
     one = Shelf()
     store = stack(shelf("one", one))
-    first = store.put_dir(folder_of(tmp_path / "first", shared=BIG, own=b"1")).cid
-    second = store.put_dir(folder_of(tmp_path / "second", shared=BIG, own=b"2")).cid
+    first, second = put_two_sharing(store, tmp_path, BIG)
     removal = store.remove(first)
     assert removal.blobs == 2  # the directory and its own file
     dry = store.gc(dry_run=True)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.support.rigged import Rig, cache, store
 
-from ziggurat import Store
 from ziggurat.content import DAG_PB, RAW
 from ziggurat.content.car import write_car
 from ziggurat.content.varint import encode_varint
@@ -19,10 +16,7 @@ from ziggurat.errors import (
     ZigguratError,
 )
 
-from .blocks import directory, over, symlink
-
-Make = Callable[..., Store]
-DATA = random.Random(11).randbytes(64 * 10 + 17)
+from .blocks import DATA, Make, directory, over, symlink
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "../out", "/abs", "a/b", "nul\0", "\udcff", "a/../../b"])

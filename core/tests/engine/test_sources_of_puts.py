@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ import pytest
 from tests.support.dag_backend import DagMedium
 from tests.support.rigged import Rig, dag, store
 
-from ziggurat import Store
 from ziggurat.errors import (
     ContentMismatch,
 )
 
-Make = Callable[..., Store]
-DATA = random.Random(11).randbytes(64 * 10 + 17)
+from .blocks import DATA, Make
 
 
 def test_text_is_neither_a_path_nor_bytes(make: Make) -> None:

@@ -1,18 +1,14 @@
-"""Backends that break a sentence on putting, or on how they fail: the kit must notice, and say which."""
+"""Backends that break a sentence on putting, or on how they fail."""
 
 import time
 from contextlib import suppress
-
-import pytest
 
 import ziggurat.backend
 from ziggurat.backend import Blob, Stat, hookimpl
 from ziggurat.errors import TierError, TierUnavailable
 from ziggurat.testing import _rules as rules
 
-from .support import Breakers, Good, first_to_name, subject
-
-breaks = Breakers()
+from .support import Good, breaks
 
 
 @breaks(rules.TEXT, role="cache")
@@ -260,12 +256,3 @@ class GivesUpAfterAFailure(Good):
             else:
                 answers += super().put_many([item])
         return answers
-
-
-@pytest.mark.parametrize(("rule", "kind", "more"), breaks.all)
-def test_a_broken_backend_is_caught_and_the_sentence_is_named(rule, kind, more, tmp_path):
-    assert rule.sentence in first_to_name(rule, subject(kind, **more), tmp_path)[-1]
-
-
-def _raise(error):
-    raise error

@@ -120,22 +120,18 @@ def subject(factory, *, capabilities=CAPABILITIES, **more) -> Subject:
     return Subject(type_, lambda path: Options(shelves[path]), **more)
 
 
-class Breakers:
-    """Collects backends, each with the rule that it breaks and how it is made a subject.
+BROKEN: list[Any] = []
+"""A rule, a backend that breaks it, and how it is made a subject: what `breaks` collected."""
 
-    Attributes:
-        all: Parameters of a test.
-    """
 
-    def __init__(self):
-        self.all: list[Any] = []
+def breaks(rule, **more):
+    """Mark a backend that breaks a rule."""
 
-    def __call__(self, rule, **more):
-        def mark(kind):
-            self.all.append(pytest.param(rule, kind, more, id=kind.__name__))
-            return kind
+    def mark(kind):
+        BROKEN.append(pytest.param(rule, kind, more, id=kind.__name__))
+        return kind
 
-        return mark
+    return mark
 
 
 def first_to_name(rule: Rule, subject: Subject, folder: Path) -> list[str]:

@@ -101,7 +101,3 @@ def test_the_state_machine_finds_a_sequence_that_no_check_thought_of(tmp_path):
 
     failed = dict(BackendConformance.failures(subject(Sneaky, examples=300), tmp_path))
     assert "test_any_sequence_of_calls_agrees_with_a_dictionary" in failed
-
-
-def _raise(error):
-    raise error
