@@ -174,9 +174,7 @@ class Database:
             What `call` returned, once it is committed (and synced, when durable).
         """
         if os.getpid() != self._pid:  # whoever led in the parent does not go on here
-            raise RuntimeError(
-                f"database {self.path} was opened before a fork; open it again in this process"
-            )
+            raise RuntimeError(f"database {self.path} {_FORKED}")
         return cast("T", self._group.do(call))
 
     def _commit(self, batch: list[_Write]) -> None:
